@@ -1,1 +1,34 @@
-//! See the package description in Cargo.toml.
+//! The words and rules of TMTP as Postern speaks it. Pure: no I/O, no clock, no randomness.
+//!
+//! # Glossary
+//!
+//! | word | is |
+//! |---|---|
+//! | site | a private, members-only network of one organisation; nothing crosses from one to another |
+//! | member, user | a person or program of a site, known by its [`Uid`] |
+//! | node | a device of a user: a password of its own and a queue of its own ([`NodeNum`]) |
+//! | alias | a name under which others reach a user; unique in its site |
+//! | message | what waits in queues until acked; has a [`MsgId`] and a [`Posted`] time |
+//! | owed | a node is owed a message from the commit that queues it until the commit that holds the node's ack |
+//! | shard | the unit of ownership: a site belongs to exactly one ([`ShardId`]) |
+//! | gateway, worker | the process at the socket; the process that decides and commits |
+//! | link, session | a connection of a client; what it means to the cluster once it is a member's |
+
+mod alias;
+mod id;
+mod member;
+mod posted;
+mod recipients;
+mod refusal;
+mod site;
+
+pub use alias::Alias;
+pub use id::{
+    BodyId, Epoch, GatewayId, IdError, MsgId, NodeNum, NodeSecret, SecretHash, SessionId, ShardId, SiteId, Uid,
+    WorkerId,
+};
+pub use member::{Member, MemberStatus, NODES_MAX, Node};
+pub use posted::Posted;
+pub use recipients::{Owed, Recipient, RecipientKind, Sender, resolve};
+pub use refusal::Refusal;
+pub use site::{Registration, Site, SiteStatus, shard_of};

@@ -1,0 +1,7 @@
+//! The compiled admin server from outside: its commands, its ports, its end.
+//!
+//! Nothing here may use a fixed port or a server that the test kit did not start.
+
+mod commands;
+mod process;
+mod serving;

@@ -1,0 +1,799 @@
+//! What one link means to the cluster, as a pure state machine: octets, events and time go in; frames, commands and
+//! uploads come out. It must never do I/O, read a clock or draw random numbers; all of that is passed in by
+//! [`Turn`].
+//!
+//! State: how far the login is ([`Phase`]), how far the end is ([`Ending`]), the request whose data is arriving, the
+//! conversation with the home ([`Home`]), and what waits for the client. An idle session holds nothing on the heap.
+//!
+//! A session outlives its socket until the home has confirmed that it holds nothing of it, so that every request
+//! that was received completely counts, and no node stays taken.
+
+mod deliveries;
+mod home;
+mod host;
+mod post;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tmtp_contract::{Answer, Command, LoginRefusal, Message};
+use tmtp_domain::{BodyId, IdError, MsgId, NodeNum, NodeSecret, Refusal, SessionId, Site, Uid};
+use tmtp_wire::{Decoder, Item, Request, Response, id::parse_message_id};
+
+use deliveries::{Deliveries, new_node_fits};
+use home::{Expect, Home};
+use post::{Incoming, Post, header_digest};
+
+pub use deliveries::Output;
+pub use host::{Cause, Count, Host, Limits, Reason, Trace, Turn};
+pub use post::Upload;
+
+/// Texts of `quit` frames, as clients of the protocol know them.
+mod quit {
+    pub const HEADER: &str = "invalid header";
+    pub const REPETITION: &str = "disallowed op repetition";
+    pub const UNAUTHENTICATED: &str = "disallowed op on unauthenticated link";
+    pub const CONNECTED: &str = "disallowed op on connected link";
+    pub const BASE32: &str = "corrupt base32 value";
+    pub const LOGIN: &str = "login failed";
+    pub const LOGOUT: &str = "logout ok";
+}
+
+/// Texts of refusals by this gateway, in acks.
+mod refused {
+    pub const UNAVAILABLE: &str = "operation not available at this site";
+    pub const BODY_TOO_LARGE: &str = "attachment exceeds the limit of this site";
+    pub const STORE: &str = "attachment could not be stored, please send again";
+    pub const OVERLOADED: &str = "overloaded, please send again";
+    /// As long as the longest of them, and of [`super::Refusal::TooLarge`].
+    pub const LONGEST: &str = "--------------------------------------------------------";
+}
+
+/// Uids in `info` that are sure to fit its header; more follow as `ohi` frames.
+const OHI_IN_INFO: usize = 1_500;
+
+/// How the link closes the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Write what is in line, then end the TLS stream and the connection properly.
+    Clean,
+    /// Reset the connection: the client takes nothing, and an end within a TLS record would be worse.
+    Cut,
+}
+
+/// How far the login is.
+#[derive(Debug)]
+enum Phase {
+    /// Nothing has been accepted.
+    New,
+    /// `TmtpRev` was answered.
+    Greeted,
+    /// A login is published and not answered. No input is taken meanwhile.
+    Opening(Box<Opening>),
+    /// Logged in.
+    Open { uid: Uid, node: NodeNum },
+}
+
+/// A login that is not answered.
+#[derive(Debug)]
+enum Opening {
+    Register { uid: Uid, secret: NodeSecret },
+    Login { uid: Uid },
+}
+
+/// How far the end is.
+#[derive(Debug)]
+enum Ending {
+    /// The link serves.
+    No,
+    /// `Detach` is published. When it is done, or waited for long enough, the client gets the quit frame, if any.
+    Farewell { quit: Option<Cow<'static, str>>, since: Duration },
+    /// The link is to close.
+    Exit(Exit),
+    /// The socket is gone; the home may still have to be told.
+    Gone { since: Duration },
+}
+
+/// A session. See the module's text.
+#[derive(Debug)]
+pub struct Session {
+    site: Arc<Site>,
+    phase: Phase,
+    ending: Ending,
+    decoder: Decoder<Request>,
+    incoming: Option<Incoming>,
+    upload: Option<Upload>,
+    home: Home,
+    deliveries: Deliveries,
+    /// Frames that overtake deliveries: acks, `info`, `quit`. Whole frames, one behind the other.
+    replies: Vec<u8>,
+    login_by: Duration,
+    /// When the last octet came.
+    heard: Duration,
+    /// Since when the socket takes nothing, while something waits for it.
+    stalled: Option<Duration>,
+    /// The link has taken something and not reported yet that all of it is written.
+    writing: bool,
+}
+
+impl Session {
+    /// A session that was accepted so long ago that its login has to end by `login_by`.
+    pub fn new(id: SessionId, site: Arc<Site>, login_by: Duration) -> Self {
+        Self {
+            home: Home::new(site.id, id),
+            site,
+            phase: Phase::New,
+            ending: Ending::No,
+            decoder: Decoder::new(),
+            incoming: None,
+            upload: None,
+            deliveries: Deliveries::default(),
+            replies: Vec::new(),
+            login_by,
+            heard: Duration::ZERO,
+            stalled: None,
+            writing: false,
+        }
+    }
+}
+
+/// What the link does and asks.
+impl Session {
+    /// Takes octets off the front of `octets`, until they are used up or [`Self::wants_input`] says no. What a link
+    /// that ends has not taken is thrown away.
+    pub fn input(&mut self, t: &mut Turn<'_>, octets: &mut &[u8]) {
+        if !octets.is_empty() {
+            self.heard = t.now;
+        }
+        while self.wants_input(t.limits) {
+            match self.decoder.next(octets) {
+                Ok(None) => return,
+                Ok(Some(Item::Header { header, raw })) => {
+                    t.host.count(Count::Frame(header.op()));
+                    self.begin(t, header, &raw);
+                }
+                Ok(Some(Item::Data(piece))) => self.take_data(t, piece),
+                Ok(Some(Item::End)) => self.end_data(t),
+                Err(error) => self.quit(t, Reason::Header, error.quit_text()),
+            }
+        }
+        if !matches!(self.ending, Ending::No) {
+            *octets = &[];
+        }
+    }
+
+    /// The socket is to be read. Within a frame only the body store holds it up; between frames also what the
+    /// client has not been answered, or has not taken.
+    pub fn wants_input(&self, limits: &Limits) -> bool {
+        let open = matches!(self.ending, Ending::No) && !matches!(self.phase, Phase::Opening(_));
+        let busy = matches!(&self.incoming, Some(Incoming::Post(post)) if post.is_busy());
+        open && !busy
+            && (!self.decoder.is_idle()
+                || (self.home.depth() < limits.unanswered_max
+                    && self.home.octets() < limits.unanswered_octets_max
+                    && self.replies.len() < limits.replies_octets_max))
+    }
+
+    /// What to do at the body store, if anything. Ask when nothing is under way there.
+    pub fn take_upload(&mut self) -> Option<Upload> {
+        self.upload.take()
+    }
+
+    /// A `Put` has ended.
+    pub fn uploaded(&mut self, t: &mut Turn<'_>, success: bool) {
+        let Some(Incoming::Post(post)) = &mut self.incoming else { return };
+        self.upload = post.stored(success).or(self.upload.take());
+        // The decoder is idle when the whole frame has come, and then nothing else will drive the post on.
+        let complete = self.decoder.is_idle();
+        self.go_on_with_post(t, complete);
+        t.wake = true;
+    }
+
+    /// The next thing to write; see [`Output`]. The buffer has to be empty. `fetched` names the body whose first
+    /// chunk is at hand.
+    pub fn output(&mut self, t: &mut Turn<'_>, fetched: Option<BodyId>, buffer: &mut Vec<u8>) -> Output {
+        std::mem::swap(buffer, &mut self.replies);
+        let output = self.deliveries.output(fetched, buffer, || t.host.count(Count::Unwritable));
+        self.writing |= matches!(output, Output::Frames | Output::Stream(_));
+        output
+    }
+
+    /// Something waits to be taken by [`Self::output`].
+    pub fn has_output(&self) -> bool {
+        !self.replies.is_empty() || self.deliveries.has_line()
+    }
+
+    /// The data of the next message is gone from the body store.
+    pub fn pass_over(&mut self, t: &Turn<'_>, body: BodyId) {
+        t.host.count(Count::Unwritable);
+        self.deliveries.pass_over(body);
+    }
+
+    /// All that was taken has been written and flushed.
+    pub fn flushed(&mut self, now: Duration) {
+        self.writing = false;
+        self.stalled = None;
+        self.deliveries.note_written(now);
+    }
+
+    /// The socket has taken nothing from this moment on, or has taken something again.
+    pub fn set_stalled(&mut self, since: Option<Duration>) {
+        self.stalled = since;
+    }
+
+    /// How to close, once the session wants that. With `Clean`, write first what is in line.
+    pub fn exit(&self) -> Option<Exit> {
+        match self.ending {
+            Ending::Exit(exit) => Some(exit),
+            _ => None,
+        }
+    }
+
+    /// The client is gone, or will be: nothing more can be read. What it sent completely still counts.
+    pub fn input_ended(&mut self, t: &mut Turn<'_>) {
+        if matches!(self.ending, Ending::No) {
+            self.leave(t);
+            self.ending = Ending::Exit(Exit::Clean);
+            t.wake = true;
+        }
+    }
+
+    /// The socket is closed, whatever for. The link calls this last.
+    pub fn socket_closed(&mut self, t: &mut Turn<'_>) {
+        self.leave(t);
+        self.replies = Vec::new();
+        self.decoder = Decoder::new();
+        self.ending = Ending::Gone { since: t.now };
+    }
+}
+
+/// What the hub does and asks.
+impl Session {
+    /// The home has answered a command.
+    pub fn answer(&mut self, t: &mut Turn<'_>, seq: u64, answer: Answer) {
+        if self.home.is_attaching() && seq == self.home.opened() {
+            match answer {
+                Answer::Attached => self.home.attached(t.now),
+                Answer::NotLoggedIn(refusal) => self.expel(t, refusal.text().into()),
+                _ => {}
+            }
+            return;
+        }
+        match self.home.expects(seq) {
+            Some(Expect::Opening) => self.opened(t, seq, answer),
+            Some(Expect::Ack(id)) => {
+                let Some(frame) = render_ack(id, &answer) else { return };
+                if matches!(answer, Answer::Refused(_)) {
+                    t.host.count(Count::Refused(Reason::Home));
+                }
+                self.home.settle(t, seq, frame, &mut self.replies);
+                t.wake = true;
+            }
+            // An answer that came twice, or to a number that has been given up.
+            Some(Expect::Done) | None => {}
+        }
+    }
+
+    /// A message for the client. What belongs to another opening of the session is not taken: it comes again.
+    pub fn deliver(&mut self, t: &mut Turn<'_>, opened: u64, message: Message) {
+        if !matches!((&self.ending, &self.phase), (Ending::No, Phase::Open { .. })) {
+            return;
+        }
+        if opened == self.home.opened() {
+            if self.deliveries.push(message) {
+                t.host.count(Count::Delivery);
+                t.wake = true;
+            }
+        } else if !self.home.is_attaching() {
+            // The home answered our opening and yet delivers to another one: an older command overtook it.
+            self.reattach(t, Cause::Stale);
+        }
+    }
+
+    /// The home has ended the session.
+    pub fn close(&mut self, t: &mut Turn<'_>, opened: u64, reason: String) {
+        if opened == self.home.opened() {
+            self.expel(t, reason.into());
+        }
+    }
+
+    /// The home could not apply this command.
+    pub fn lost(&mut self, t: &mut Turn<'_>, seq: u64) {
+        if seq > self.home.opened() && self.home.opened() > 0 {
+            self.reattach(t, Cause::Lost);
+        }
+    }
+
+    /// The home has committed everything up to this number.
+    pub fn done(&mut self, t: &mut Turn<'_>, up_to: u64) {
+        let held_up = !self.wants_input(t.limits);
+        self.home.done(t.now, up_to);
+        self.conclude_when_detached(t);
+        self.pass_acks(t);
+        t.wake |= held_up && self.wants_input(t.limits);
+    }
+
+    /// Opens the session again, because something may have been lost.
+    pub fn reattach(&mut self, t: &mut Turn<'_>, cause: Cause) {
+        if self.home.is_over() {
+            return;
+        }
+        t.host.count(Count::Reattach(cause));
+        let node = match self.phase {
+            Phase::Open { uid, node } => Some((uid, node)),
+            _ => None,
+        };
+        if self.deliveries.has_acked() && self.home.accepts_commands() {
+            // Behind the opening with the rest, so that the home does not send again what the client has acked.
+            self.home.hold(Command::Acks { ids: self.deliveries.take_acked() }, Expect::Done);
+        }
+        self.home.attach_again(t, node, self.deliveries.in_flight());
+    }
+
+    /// The gateway has lost its lease: nothing that is delivered now counts.
+    pub fn suspend(&mut self) {
+        self.home.suspend();
+    }
+
+    /// Ends the session without a word to the client, because this gateway stops.
+    pub fn dismiss(&mut self, t: &mut Turn<'_>) {
+        self.say_farewell(t, None);
+    }
+
+    /// Ends the session because its site is not served any more.
+    pub fn evict(&mut self, t: &mut Turn<'_>) {
+        self.say_farewell(t, Some(quit::LOGIN.into()));
+    }
+
+    /// Does what is due by now.
+    pub fn tick(&mut self, t: &mut Turn<'_>) {
+        // Time in which we do not listen is not the client's silence.
+        if !self.wants_input(t.limits) {
+            self.heard = t.now;
+        }
+        if self.ending_due(t.limits).is_some_and(|due| due <= t.now) {
+            self.end_by_time(t);
+        }
+        if self.home.republish_at(t.limits.republish_after).is_some_and(|due| due <= t.now) {
+            self.home.lengthen_pause(t.limits.republish_after);
+            self.reattach(t, Cause::Silence);
+        }
+        if self.redeliver_due(t.limits).is_some_and(|due| due <= t.now) {
+            self.deliveries.forget_in_flight();
+            self.reattach(t, Cause::Redelivery);
+        }
+    }
+
+    /// When [`Self::tick`] has something to do, unless something else happens first.
+    pub fn deadline(&self, limits: &Limits) -> Option<Duration> {
+        [self.ending_due(limits), self.home.republish_at(limits.republish_after), self.redeliver_due(limits)]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The socket is gone, and the home holds nothing of this session: it can be forgotten.
+    pub fn is_over(&self) -> bool {
+        matches!(self.ending, Ending::Gone { .. }) && self.home.is_over()
+    }
+
+    /// The client is logged in and served.
+    pub fn is_open(&self) -> bool {
+        matches!((&self.ending, &self.phase), (Ending::No, Phase::Open { .. }))
+    }
+
+    /// Which site it belongs to.
+    pub fn site(&self) -> &Arc<Site> {
+        &self.site
+    }
+}
+
+/// Requests.
+impl Session {
+    /// A header has come: the table of link states, and then the operation.
+    fn begin(&mut self, t: &mut Turn<'_>, request: Request, raw: &[u8]) {
+        match (&self.phase, request) {
+            (Phase::New, Request::TmtpRev { .. }) => self.greet(),
+            (Phase::Greeted, Request::Register { new_node, new_alias, .. }) => self.register(t, new_node, new_alias),
+            (Phase::Greeted, Request::Login { uid, node }) => self.login(t, &uid, &node),
+            (Phase::Open { .. }, request) => self.serve(t, request, raw),
+            (Phase::New, _) => self.quit(t, Reason::Order, ""),
+            (Phase::Greeted, Request::TmtpRev { .. }) => self.quit(t, Reason::Order, quit::REPETITION),
+            (Phase::Greeted | Phase::Opening(_), _) => self.quit(t, Reason::Order, quit::UNAUTHENTICATED),
+        }
+    }
+
+    /// Whatever revision the client speaks, it is answered in the only one there is.
+    fn greet(&mut self) {
+        let greeting = Response::TmtpRev { name: self.site.name.as_str().into(), auth: None, auth_by: None };
+        push_frame(&mut self.replies, &greeting);
+        self.phase = Phase::Greeted;
+    }
+
+    fn register(&mut self, t: &mut Turn<'_>, label: String, alias: String) {
+        let (uid, secret) = (t.host.uid(), t.host.secret());
+        let alias = (alias != "_").then_some(alias);
+        let command = Command::Register { uid, secret: secret.hash(), label, alias };
+        self.home.publish(t, command, Expect::Opening, 0, None);
+        self.phase = Phase::Opening(Box::new(Opening::Register { uid, secret }));
+    }
+
+    fn login(&mut self, t: &mut Turn<'_>, uid: &str, node: &str) {
+        let secret = match NodeSecret::parse(node) {
+            Ok(secret) => secret,
+            Err(IdError::Base32) => return self.quit(t, Reason::Login, quit::BASE32),
+            Err(IdError::Length) => return self.quit(t, Reason::Login, quit::LOGIN),
+        };
+        let Ok(uid) = Uid::parse(uid) else { return self.quit(t, Reason::Login, quit::LOGIN) };
+        self.home.publish(t, Command::Login { uid, secret: secret.hash() }, Expect::Opening, 0, None);
+        self.phase = Phase::Opening(Box::new(Opening::Login { uid }));
+    }
+
+    /// The operations of a client that is logged in.
+    fn serve(&mut self, t: &mut Turn<'_>, request: Request, raw: &[u8]) {
+        match request {
+            Request::Pulse => {}
+            Request::Ack { id, .. } => self.acked(t, &id),
+            Request::Quit => self.say_farewell(t, Some(quit::LOGOUT.into())),
+            Request::TmtpRev { .. } => self.quit(t, Reason::Order, quit::REPETITION),
+            Request::Register { .. } | Request::Login { .. } => self.quit(t, Reason::Order, quit::CONNECTED),
+            Request::UserEdit { id, new_node, new_alias } if ack_fits(&id) => {
+                self.edit_user(t, id, new_node, new_alias, raw);
+            }
+            Request::Post { id, recipients, data } if ack_fits(&id) => self.post(t, id, recipients, data, raw),
+            Request::OhiEdit { id, .. }
+            | Request::GroupInvite { id, .. }
+            | Request::GroupEdit { id, .. }
+            | Request::PostNotify { id, .. }
+            | Request::Ping { id, .. }
+                if ack_fits(&id) =>
+            {
+                t.host.count(Count::Refused(Reason::Unavailable));
+                self.incoming = Some(Incoming::Refused { id, error: refused::UNAVAILABLE });
+            }
+            // Its ack would not fit into a header, so it must not have an effect either.
+            _ => self.quit(t, Reason::Header, quit::HEADER),
+        }
+    }
+
+    fn acked(&mut self, t: &mut Turn<'_>, id: &str) {
+        let Some(id) = parse_message_id(id) else { return };
+        if self.deliveries.ack(MsgId(id), t.now) {
+            t.host.count(Count::Ack);
+            self.pass_acks(t);
+        }
+    }
+
+    fn edit_user(
+        &mut self,
+        t: &mut Turn<'_>,
+        id: String,
+        new_node: Option<String>,
+        new_alias: Option<String>,
+        raw: &[u8],
+    ) {
+        let op = tmtp_wire::Op::UserEdit;
+        let digest = header_digest(raw);
+        let command = match (new_node, new_alias) {
+            (None, Some(alias)) => Command::NewAlias { digest, alias },
+            (Some(label), None) => {
+                let secret = t.host.secret();
+                let node_id = secret.reveal();
+                if !new_node_fits(&label, &node_id) {
+                    let text = Refusal::TooLarge.to_string();
+                    return self.refuse(t, Reason::TooLarge, &id, &text);
+                }
+                Command::NewNode { digest, label, node_id, secret: secret.hash() }
+            }
+            _ => return self.quit(t, Reason::Header, quit::HEADER),
+        };
+        self.request(t, op, id, command, post::COMMAND_OCTETS + raw.len());
+    }
+
+    fn post(
+        &mut self,
+        t: &mut Turn<'_>,
+        id: String,
+        recipients: Vec<tmtp_wire::Recipient>,
+        data: tmtp_wire::DataInfo,
+        raw: &[u8],
+    ) {
+        if data.len > t.limits.body_max {
+            t.host.count(Count::Refused(Reason::TooLarge));
+            self.incoming = Some(Incoming::Refused { id, error: refused::BODY_TOO_LARGE });
+            return;
+        }
+        let store = (data.len > t.limits.inline_max).then(|| (t.host.body_id(), t.limits.chunk_octets));
+        self.incoming = Some(Incoming::Post(Box::new(Post::new(id, recipients, data, raw, store))));
+    }
+
+    fn take_data(&mut self, t: &mut Turn<'_>, piece: &[u8]) {
+        t.host.count(Count::BodyIn(piece.len()));
+        if let Some(Incoming::Post(post)) = &mut self.incoming {
+            post.take(piece);
+            self.go_on_with_post(t, false);
+        }
+    }
+
+    /// The frame is complete.
+    fn end_data(&mut self, t: &mut Turn<'_>) {
+        match &self.incoming {
+            Some(Incoming::Post(_)) => self.go_on_with_post(t, true),
+            Some(Incoming::Refused { id, error }) => {
+                let frame = ack_error(id, error);
+                self.incoming = None;
+                self.home.reply(frame, &mut self.replies);
+            }
+            // What has no data was dealt with when its header came.
+            None => {}
+        }
+    }
+
+    /// Hands out the next chunk, or publishes the post when all its data has come and is stored.
+    fn go_on_with_post(&mut self, t: &mut Turn<'_>, complete: bool) {
+        let Some(Incoming::Post(post)) = &mut self.incoming else { return };
+        if let Some(put) = post.next_chunk(complete) {
+            self.upload = Some(put);
+        }
+        if !complete || post.is_busy() {
+            return;
+        }
+        let Some(Incoming::Post(post)) = self.incoming.take() else { return };
+        if post.has_failed() {
+            return self.refuse(t, Reason::Store, post.id(), refused::STORE);
+        }
+        let discard = post.discard();
+        let complete = post.complete();
+        if !self.request(t, tmtp_wire::Op::Post, complete.id, complete.command, complete.octets) {
+            self.upload = discard;
+        }
+    }
+
+    /// Publishes a complete request, or refuses it when the gateway holds too much already.
+    fn request(
+        &mut self,
+        t: &mut Turn<'_>,
+        op: tmtp_wire::Op,
+        id: String,
+        command: Command,
+        octets: usize,
+    ) -> bool {
+        if !t.host.reserve(octets) {
+            self.refuse(t, Reason::Overloaded, &id, refused::OVERLOADED);
+            return false;
+        }
+        let trace = t.host.trace(op);
+        self.home.publish(t, command, Expect::Ack(id), octets, trace);
+        true
+    }
+
+    fn refuse(&mut self, t: &Turn<'_>, reason: Reason, id: &str, text: &str) {
+        t.host.count(Count::Refused(reason));
+        self.home.reply(ack_error(id, text), &mut self.replies);
+    }
+
+    /// Passes acks up: at once if none are under way, else all that gathered meanwhile together.
+    fn pass_acks(&mut self, t: &mut Turn<'_>) {
+        if self.deliveries.has_acked() && self.home.accepts_commands() && !self.home.has_acks_under_way() {
+            let ids = self.deliveries.take_acked();
+            self.home.publish(t, Command::Acks { ids }, Expect::Done, 0, None);
+        }
+    }
+}
+
+/// Beginning and end.
+impl Session {
+    /// The answer to the login. `info` is the first frame behind it, before every delivery.
+    fn opened(&mut self, t: &mut Turn<'_>, seq: u64, answer: Answer) {
+        let (uid, node, ohi) = match (&self.phase, answer) {
+            (_, Answer::NotLoggedIn(refusal)) => return self.refuse_login(t, refusal),
+            (Phase::Opening(opening), Answer::Registered { node, alias_error }) => {
+                let Opening::Register { uid, secret } = &**opening else { return };
+                push_registered(&mut self.replies, *uid, secret, alias_error);
+                (*uid, node, Vec::new())
+            }
+            (Phase::Opening(opening), Answer::LoggedIn { node, ohi }) => {
+                let Opening::Login { uid } = &**opening else { return };
+                (*uid, node, ohi)
+            }
+            _ => return,
+        };
+        push_info(&mut self.replies, &ohi);
+        self.phase = Phase::Open { uid, node };
+        self.heard = t.now;
+        self.home.settle(t, seq, Vec::new(), &mut self.replies);
+        t.wake = true;
+    }
+
+    fn refuse_login(&mut self, t: &mut Turn<'_>, refusal: LoginRefusal) {
+        t.host.count(Count::Refused(Reason::Login));
+        self.expel(t, refusal.text().into());
+    }
+
+    /// The home holds nothing of this session: the client is told why, and goes.
+    fn expel(&mut self, t: &mut Turn<'_>, text: Cow<'static, str>) {
+        self.home.end(t);
+        self.abandon_input();
+        match self.ending {
+            Ending::No => self.write_quit(t, &text),
+            Ending::Farewell { .. } => self.conclude_when_detached(t),
+            Ending::Exit(_) | Ending::Gone { .. } => {}
+        }
+    }
+
+    /// A frame that a client must not send ends the link. Before the greeting it ends without a word.
+    fn quit(&mut self, t: &mut Turn<'_>, reason: Reason, text: &'static str) {
+        t.host.count(Count::Refused(reason));
+        self.say_farewell(t, Some(text.into()));
+    }
+
+    /// Frees the node, and then lets the client know (`quit`) or not, and closes.
+    fn say_farewell(&mut self, t: &mut Turn<'_>, quit: Option<Cow<'static, str>>) {
+        if !matches!(self.ending, Ending::No) {
+            return;
+        }
+        self.leave(t);
+        t.wake = true;
+        let quit = quit.filter(|_| !matches!(self.phase, Phase::New));
+        if matches!(self.phase, Phase::Open { .. }) {
+            self.ending = Ending::Farewell { quit, since: t.now };
+            self.conclude_when_detached(t);
+        } else {
+            self.conclude(t, quit);
+        }
+    }
+
+    /// Tells the home that the session ends, and stops everything else.
+    fn leave(&mut self, t: &mut Turn<'_>) {
+        self.abandon_input();
+        if !self.home.is_over() && !self.home.is_leaving() {
+            let ids = self.deliveries.take_acked();
+            if !ids.is_empty() {
+                self.home.publish(t, Command::Acks { ids }, Expect::Done, 0, None);
+            }
+            self.home.publish(t, Command::Detach, Expect::Done, 0, None);
+        }
+    }
+
+    /// A request that has not come completely leaves no trace; what waits for the client is not written.
+    fn abandon_input(&mut self) {
+        if let Some(Incoming::Post(post)) = self.incoming.take() {
+            self.upload = post.discard();
+        }
+        self.deliveries.drop_line();
+    }
+
+    /// Ends a farewell when the node is free.
+    fn conclude_when_detached(&mut self, t: &mut Turn<'_>) {
+        if self.home.is_over()
+            && let Ending::Farewell { quit, .. } = &mut self.ending
+        {
+            let quit = quit.take();
+            self.conclude(t, quit);
+        }
+    }
+
+    fn conclude(&mut self, t: &mut Turn<'_>, quit: Option<Cow<'static, str>>) {
+        match quit {
+            Some(text) => self.write_quit(t, &text),
+            None => self.ending = Ending::Exit(Exit::Clean),
+        }
+        t.wake = true;
+    }
+
+    fn write_quit(&mut self, t: &mut Turn<'_>, text: &str) {
+        push_frame(&mut self.replies, &Response::Quit { error: text.into() });
+        self.ending = Ending::Exit(Exit::Clean);
+        t.wake = true;
+    }
+
+    /// When the link, or what is left of the session, ends by time.
+    fn ending_due(&self, limits: &Limits) -> Option<Duration> {
+        let stalled = self.stalled.map(|since| since + limits.write_wait);
+        let due = match &self.ending {
+            Ending::No if matches!(self.phase, Phase::Open { .. }) => Some(self.heard + limits.silence_max),
+            Ending::No => Some(self.login_by),
+            Ending::Farewell { since, .. } if self.home.owes_answers() => Some(*since + limits.answers_wait),
+            Ending::Farewell { since, .. } => Some(*since + limits.detach_wait),
+            Ending::Exit(Exit::Clean) => None,
+            Ending::Exit(Exit::Cut) => return None,
+            Ending::Gone { since } => return Some(*since + limits.linger_max),
+        };
+        due.into_iter().chain(stalled).min()
+    }
+
+    fn end_by_time(&mut self, t: &mut Turn<'_>) {
+        t.wake = true;
+        let stalled = self.stalled.is_some_and(|since| since + t.limits.write_wait <= t.now);
+        match &mut self.ending {
+            // The home will find out by the gateway's lease, or has forgotten the session already.
+            Ending::Gone { .. } => self.home.end(t),
+            _ if stalled => {
+                self.leave(t);
+                self.ending = Ending::Exit(Exit::Cut);
+            }
+            Ending::Farewell { quit, .. } => {
+                let quit = quit.take();
+                self.conclude(t, quit);
+            }
+            _ => self.input_ended(t),
+        }
+    }
+
+    /// When to have unacked messages sent again: only when the client has been written everything, and the home is
+    /// not about to send anyway.
+    fn redeliver_due(&self, limits: &Limits) -> Option<Duration> {
+        let quiet = self.is_open() && !self.writing && !self.has_output() && !self.home.is_attaching();
+        quiet.then(|| self.deliveries.redeliver_at(limits.redeliver_after)).flatten()
+    }
+}
+
+/// Appends a frame. Texts of this gateway always fit; a text from elsewhere that does not is not worth a frame.
+fn push_frame(out: &mut Vec<u8>, response: &Response<'_>) {
+    let fits = response.encode(out);
+    debug_assert!(fits.is_ok(), "an unfitting text must be refused before");
+}
+
+fn push_info(out: &mut Vec<u8>, ohi: &[Uid]) {
+    let (first, rest) = ohi.split_at(ohi.len().min(OHI_IN_INFO));
+    let ohi = first.iter().map(|uid| uid.to_string().into()).collect();
+    push_frame(out, &Response::Info { info: "login ok".into(), ohi });
+    for uid in rest {
+        push_frame(out, &Response::Ohi { from: uid.to_string().into(), status: 1 });
+    }
+}
+
+fn push_registered(out: &mut Vec<u8>, uid: Uid, secret: &NodeSecret, alias_error: Option<String>) {
+    let mut registered = Response::Registered {
+        uid: uid.to_string().into(),
+        node_id: secret.reveal().into(),
+        error: alias_error.map(Cow::Owned),
+    };
+    if registered.encode(out).is_err()
+        && let Response::Registered { error, .. } = &mut registered
+    {
+        *error = Some(Refusal::TooLarge.to_string().into());
+        push_frame(out, &registered);
+    }
+}
+
+/// The ack that an answer becomes. `None` for answers to something else than a request, which only a bug makes.
+fn render_ack(id: &str, answer: &Answer) -> Option<Vec<u8>> {
+    let (receipt, error) = match answer {
+        Answer::Done => (None, None),
+        Answer::Posted { msg_id, posted } => (Some((msg_id.to_string().into(), posted.to_string().into())), None),
+        Answer::Refused(text) => return Some(ack_error(id, text)),
+        Answer::Registered { .. } | Answer::LoggedIn { .. } | Answer::NotLoggedIn(_) | Answer::Attached => {
+            return None;
+        }
+    };
+    let mut out = Vec::new();
+    push_frame(&mut out, &Response::Ack { id: id.into(), receipt, error });
+    Some(out)
+}
+
+/// A refusal. A text with offending values that does not fit is replaced by one that does.
+fn ack_error(id: &str, text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let ack = |text: Cow<'static, str>| Response::Ack { id: id.to_owned().into(), receipt: None, error: Some(text) };
+    if ack(text.to_owned().into()).encode(&mut out).is_err() {
+        push_frame(&mut out, &ack(Refusal::TooLarge.to_string().into()));
+    }
+    out
+}
+
+/// Every ack that a request of this id may get fits into a header.
+fn ack_fits(id: &str) -> bool {
+    // Escaping makes six octets of one at most: the short ones need no trial.
+    id.len() < 8_000
+        || Response::Ack {
+            id: id.into(),
+            receipt: Some(("ffffffffffffffff".into(), "9999-12-31T23:59:59.999Z".into())),
+            error: Some(refused::LONGEST.into()),
+        }
+        .encode(&mut Vec::new())
+        .is_ok()
+}

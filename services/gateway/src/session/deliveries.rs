@@ -1,0 +1,194 @@
+//! Messages on their way to the client: in line for the socket, or written and not acked. And the acks on their way
+//! back. It must never hand out a message twice between two openings, nor pass an ack for one it did not hand out.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tmtp_contract::{Body, BodyRef, Content, Message};
+use tmtp_domain::{BodyId, MsgId};
+use tmtp_wire::{Response, Std, TooLong, UserChange};
+
+/// Small frames are gathered into one write up to about this many octets: one full TLS record.
+const GATHER_OCTETS: usize = 16 * 1024;
+
+/// What the link does next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Nothing waits.
+    Nothing,
+    /// Write the buffer, which holds whole frames, and ask again.
+    Frames,
+    /// The data of the next frame is in the body store: fetch its first chunk, and ask again with its name.
+    Fetch(BodyRef),
+    /// Write the buffer, which holds the header of a frame, and then this data, before asking again.
+    Stream(BodyRef),
+}
+
+/// The messages of a session.
+#[derive(Debug, Default)]
+pub struct Deliveries {
+    /// Handed to this session and not acked, oldest first. The home bounds it (the delivery window).
+    in_flight: VecDeque<MsgId>,
+    /// Those of them that the link has not taken yet.
+    in_line: VecDeque<Message>,
+    /// Acked by the client and not passed up yet.
+    acked: Vec<MsgId>,
+    /// When the client last acked or had been written everything, whichever was later.
+    quiet_since: Duration,
+}
+
+impl Deliveries {
+    /// Takes a message in, unless it is under way already.
+    pub fn push(&mut self, message: Message) -> bool {
+        let new = !self.in_flight.contains(&message.id);
+        if new {
+            self.in_flight.push_back(message.id);
+            self.in_line.push_back(message);
+        }
+        new
+    }
+
+    /// Something waits for the link.
+    pub fn has_line(&self) -> bool {
+        !self.in_line.is_empty()
+    }
+
+    /// The client has stored a message. False if it is none that this session holds: then nothing happens.
+    pub fn ack(&mut self, id: MsgId, now: Duration) -> bool {
+        // Clients ack in the order in which they got the messages, so this is nearly always the first one.
+        let Some(index) = self.in_flight.iter().position(|flying| *flying == id) else { return false };
+        self.in_flight.remove(index);
+        if self.in_flight.is_empty() {
+            self.in_flight = VecDeque::new();
+        }
+        self.acked.push(id);
+        self.quiet_since = now;
+        true
+    }
+
+    /// The acks to pass up, which are not kept any longer.
+    pub fn take_acked(&mut self) -> Vec<MsgId> {
+        std::mem::take(&mut self.acked)
+    }
+
+    /// There are acks to pass up.
+    pub fn has_acked(&self) -> bool {
+        !self.acked.is_empty()
+    }
+
+    /// What the home has to know when the session is opened again.
+    pub fn in_flight(&self) -> Vec<MsgId> {
+        self.in_flight.iter().copied().collect()
+    }
+
+    /// The client did not ack in time: everything will come again.
+    pub fn forget_in_flight(&mut self) {
+        self.in_flight = VecDeque::new();
+        self.in_line = VecDeque::new();
+    }
+
+    /// The link ends: what it has not taken is not written any more.
+    pub fn drop_line(&mut self) {
+        self.in_line = VecDeque::new();
+    }
+
+    /// The client has been written everything.
+    pub fn note_written(&mut self, now: Duration) {
+        self.quiet_since = now;
+    }
+
+    /// When to write again what is not acked, if anything is. Only meaningful while nothing waits for the socket.
+    pub fn redeliver_at(&self, after: Duration) -> Option<Duration> {
+        (!self.in_flight.is_empty()).then(|| self.quiet_since + after)
+    }
+
+    /// The data of the first message in line is gone from the store: it is passed over, but stays unacked.
+    pub fn pass_over(&mut self, body: BodyId) {
+        if self.in_line.front().is_some_and(|message| stored(message).is_some_and(|stored| stored.id == body)) {
+            self.in_line.pop_front();
+        }
+    }
+
+    /// Appends whole frames to the buffer, or says what has to happen before. `fetched` names the body whose first
+    /// chunk is at hand. A message that cannot be written is passed over, and counted by `unwritable`.
+    pub fn output(&mut self, fetched: Option<BodyId>, buffer: &mut Vec<u8>, mut unwritable: impl FnMut()) -> Output {
+        while buffer.len() < GATHER_OCTETS {
+            let Some(message) = self.in_line.front() else { break };
+            if !self.in_flight.contains(&message.id) {
+                // An earlier copy was acked while this one was in line; its data may be gone.
+                self.in_line.pop_front();
+                continue;
+            }
+            if let Some(body) = stored(message) {
+                if !buffer.is_empty() {
+                    break;
+                }
+                if fetched != Some(body.id) {
+                    return Output::Fetch(body);
+                }
+            }
+            let Some(message) = self.in_line.pop_front() else { break };
+            if render(&message, buffer).is_err() {
+                unwritable();
+                continue;
+            }
+            match message.body {
+                Body::Stored(body) => return Output::Stream(body),
+                Body::Inline(octets) => buffer.extend_from_slice(&octets),
+                Body::Empty => {}
+            }
+        }
+        if self.in_line.is_empty() {
+            self.in_line = VecDeque::new();
+        }
+        if buffer.is_empty() { Output::Nothing } else { Output::Frames }
+    }
+}
+
+fn stored(message: &Message) -> Option<BodyRef> {
+    match &message.body {
+        Body::Stored(body) => Some(*body),
+        Body::Empty | Body::Inline(_) => None,
+    }
+}
+
+/// Writes a message's header.
+fn render(message: &Message, out: &mut Vec<u8>) -> Result<(), TooLong> {
+    let std = Std {
+        from: message.from.to_string().into(),
+        id: message.id.to_string().into(),
+        posted: message.posted.to_string().into(),
+        data: tmtp_wire::DataInfo { len: message.data.len, head: message.data.head, sum: message.data.sum },
+    };
+    let response = match &message.content {
+        Content::Delivery { notify } => Response::Delivery { std, notify: *notify },
+        // The reference server has never said which node it was; clients ignore the frame.
+        Content::Login => Response::Login { std, node: "tbd".into() },
+        Content::NewAlias { alias } => Response::User { std, change: UserChange::Alias(alias.as_str().into()) },
+        Content::NewNode { label, node_id } => Response::User {
+            std,
+            change: UserChange::Node { label: label.as_str().into(), node_id: node_id.as_str().into() },
+        },
+    };
+    response.encode(out)
+}
+
+/// Whether the message that tells a new node's password can be written as a frame.
+pub fn new_node_fits(label: &str, node_id: &str) -> bool {
+    // Escaping makes six octets of one at most, and everything else is small: the short ones need no trial.
+    if label.len() < 8_000 {
+        return true;
+    }
+    let widest = "f".repeat(32);
+    let std = Std {
+        from: Cow::Borrowed(&widest),
+        id: "ffffffffffffffff".into(),
+        posted: "9999-12-31T23:59:59.999Z".into(),
+        data: tmtp_wire::DataInfo::default(),
+    };
+    let change = UserChange::Node { label: label.into(), node_id: node_id.into() };
+    // The checksum's digits vary from message to message: leave room for the longest.
+    let mut out = Vec::new();
+    Response::User { std, change }.encode(&mut out).is_ok() && out.len() + 10 <= tmtp_wire::HEADER_MAX
+}

@@ -1,0 +1,162 @@
+//! What a session needs from outside and cannot make up itself. A session must reach the outside only through here,
+//! so that tests can replace all of it.
+
+use std::time::Duration;
+
+use tmtp_contract::Envelope;
+use tmtp_domain::{BodyId, NodeSecret, Uid};
+use tmtp_wire::Op;
+
+/// Random values, shared budgets, counters and traces. Implementations must not block and must not lock a session.
+pub trait Host {
+    /// A new user's name; 160 random bits.
+    fn uid(&self) -> Uid;
+    /// A new node's password; 200 random bits.
+    fn secret(&self) -> NodeSecret;
+    /// A name for a body in the body store; 122 random bits.
+    fn body_id(&self) -> BodyId;
+    /// Takes octets from the gateway-wide budget for commands that wait for their answer. False: there are not enough.
+    fn reserve(&self, octets: usize) -> bool;
+    /// Gives them back.
+    fn release(&self, octets: usize);
+    /// Counts something for the metrics.
+    fn count(&self, what: Count);
+    /// Begins the span of a request, if this process traces.
+    fn trace(&self, op: Op) -> Option<Box<Trace>>;
+}
+
+/// What sessions count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Count {
+    /// A complete header from a client.
+    Frame(Op),
+    /// A frame that was refused, or that ended the link.
+    Refused(Reason),
+    /// A delivery that was put in line for the client; the first time or again.
+    Delivery,
+    /// A client's ack that was passed to the home.
+    Ack,
+    /// Octets of request data.
+    BodyIn(usize),
+    /// Sessions that were opened again.
+    Reattach(Cause),
+    /// A message that cannot be written as a frame. Only a bug makes one.
+    Unwritable,
+}
+
+/// Why a frame was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// No TMTP, or against the rules of its operation.
+    Header,
+    /// Not allowed in the link's state.
+    Order,
+    /// The home did not open the session.
+    Login,
+    /// The operation is not offered.
+    Unavailable,
+    /// Beyond a limit of this gateway.
+    TooLarge,
+    /// The gateway's budget is used up.
+    Overloaded,
+    /// The body store failed.
+    Store,
+    /// The home said so in the ack.
+    Home,
+}
+
+impl Reason {
+    /// All of them, as metric labels.
+    pub const LABELS: &'static [&'static str] =
+        &["header", "order", "login", "unavailable", "too_large", "overloaded", "store", "home"];
+
+    /// The label.
+    pub fn label(self) -> &'static str {
+        Self::LABELS[self as usize]
+    }
+}
+
+/// Why a session was opened again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The shard has a new owner.
+    Rehome,
+    /// The home does not know the session, or misses one of its commands.
+    Lost,
+    /// The bus was down, or lost data, or this gateway's lease had lapsed.
+    Bus,
+    /// Events were lost between the home and this gateway.
+    Gap,
+    /// No answer came in time.
+    Silence,
+    /// The client did not ack in time.
+    Redelivery,
+    /// The home delivered to an earlier opening of the session.
+    Stale,
+}
+
+impl Cause {
+    /// All of them, as metric labels.
+    pub const LABELS: &'static [&'static str] = &["rehome", "lost", "bus", "gap", "silence", "redelivery", "stale"];
+
+    /// The label.
+    pub fn label(self) -> &'static str {
+        Self::LABELS[self as usize]
+    }
+}
+
+/// The span of a request, which ends when this is dropped.
+#[derive(Debug)]
+pub struct Trace {
+    /// The span.
+    pub span: tracing::Span,
+    /// The same as W3C trace context, to travel with the command.
+    pub context: String,
+}
+
+/// What a session may use and how long it waits. All from the configuration.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// From accept to the end of the login.
+    pub login_within: Duration,
+    /// Logged in: longest time without an octet from the client.
+    pub silence_max: Duration,
+    /// Longest time in which the client accepts nothing while something waits for it.
+    pub write_wait: Duration,
+    /// Time without an ack after which unacked messages are written again.
+    pub redeliver_after: Duration,
+    /// Time without an answer after which commands are published again; doubles each time.
+    pub republish_after: Duration,
+    /// How long a closing link waits until its node is free.
+    pub detach_wait: Duration,
+    /// How long a closing link waits for answers to requests that the client sent before.
+    pub answers_wait: Duration,
+    /// How long a session without socket tries to finish its commands.
+    pub linger_max: Duration,
+    /// Unanswered commands of a session beyond which its socket is not read.
+    pub unanswered_max: usize,
+    /// Octets of them beyond which its socket is not read.
+    pub unanswered_octets_max: usize,
+    /// Octets of written answers that the client has not taken beyond which its socket is not read.
+    pub replies_octets_max: usize,
+    /// Data of a request up to this size travels inside of the command.
+    pub inline_max: u64,
+    /// Largest data of a request.
+    pub body_max: u64,
+    /// Octets of each chunk but the last in the body store.
+    pub chunk_octets: u32,
+}
+
+/// One turn of the machine: what it is given, and what it wants done when the turn is over.
+pub struct Turn<'a> {
+    /// The time, from any fixed point before the session's beginning.
+    pub now: Duration,
+    /// The outside.
+    pub host: &'a dyn Host,
+    /// The limits.
+    pub limits: &'a Limits,
+    /// Commands to publish, in this order.
+    pub publish: Vec<Envelope>,
+    /// The link has to look: something to write, an exit, or room for input.
+    pub wake: bool,
+}

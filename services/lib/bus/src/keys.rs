@@ -1,0 +1,25 @@
+//! The names of all keys. Pure.
+//!
+//! The part in braces is what Redis Cluster hashes, so that streams spread over its nodes.
+
+use tmtp_domain::{GatewayId, ShardId};
+
+pub(crate) const GATEWAYS: &str = "tmtp:gateways";
+pub(crate) const WORKERS: &str = "tmtp:workers";
+pub(crate) const SITES: &str = "tmtp:sites";
+pub(crate) const SITES_INDEX: &str = "tmtp:sites:index";
+pub(crate) const SITES_META: &str = "tmtp:sites:meta";
+pub(crate) const PARKED: &str = "tmtp:parked";
+
+/// The field of an entry that holds its octets.
+pub(crate) const BODY: &str = "b";
+/// The field of an entry that only raises a stream's floor; readers skip it.
+pub(crate) const FLOOR: &str = "f";
+
+pub(crate) fn commands(shard: ShardId) -> String {
+    format!("tmtp:{{s{shard}}}:cmd")
+}
+
+pub(crate) fn events(gateway: GatewayId) -> String {
+    format!("tmtp:{{g:{gateway}}}:evt")
+}

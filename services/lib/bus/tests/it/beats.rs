@@ -1,0 +1,69 @@
+//! Beats: leases, and that a loss of data is noticed.
+
+use redis::cmd;
+use tmtp_bus::Beat;
+
+use crate::support::{Place, event, gateway, persist, worker};
+
+const INTACT: Beat = Beat { intact: true, sites_revision: 0 };
+const LOST: Beat = Beat { intact: false, sites_revision: 0 };
+
+/// Goal: beats are intact while Redis keeps them, also when an answer was lost, and not when it was emptied or went
+/// back; method: beat, empty it, set an older number.
+#[tokio::test]
+async fn losses_are_noticed() {
+    let place = Place::new().await;
+    let (bus, id) = (&place.bus, gateway(1));
+    assert_eq!(bus.gateway_beat(id, 0, 1).await.unwrap(), INTACT);
+    assert_eq!(bus.gateway_beat(id, 1, 2).await.unwrap(), INTACT);
+    // Beat 3 was written, but nobody knows.
+    assert_eq!(bus.gateway_beat(id, 2, 3).await.unwrap(), INTACT);
+    assert_eq!(bus.gateway_beat(id, 2, 4).await.unwrap(), INTACT);
+
+    place.raw::<()>(&cmd("FLUSHALL")).await;
+    assert_eq!(bus.gateway_beat(id, 4, 5).await.unwrap(), LOST);
+    assert_eq!(bus.gateway_beat(id, 5, 6).await.unwrap(), INTACT);
+
+    place.raw::<()>(cmd("HSET").arg("tmtp:gateways").arg(id.to_string()).arg(3)).await;
+    assert_eq!(bus.gateway_beat(id, 6, 7).await.unwrap(), LOST);
+}
+
+/// Goal: a restart counts as a loss although the beat may have survived; method: restart, put the beat back.
+#[tokio::test]
+async fn another_server_process_is_a_loss() {
+    let place = Place::new().await;
+    let (bus, id) = (&place.bus, worker(1));
+    assert_eq!(bus.worker_beat(id, 0, 1).await.unwrap(), INTACT);
+    place.redis.restart_empty().unwrap();
+    place.raw::<()>(cmd("HSET").arg("tmtp:workers").arg(id.to_string()).arg(1)).await;
+    assert_eq!(persist("a beat", async || bus.worker_beat(id, 1, 2).await).await, LOST);
+    assert_eq!(bus.worker_beat(id, 2, 3).await.unwrap(), INTACT);
+    place.redis.restart_empty().unwrap();
+    assert_eq!(persist("a beat", async || bus.worker_beat(id, 3, 4).await).await, LOST);
+}
+
+/// Goal: leases are listed until they are given up or taken, and a gateway's stream goes with its lease; method: two
+/// gateways and a worker.
+#[tokio::test]
+async fn leases_are_listed_and_given_up() {
+    let place = Place::new().await;
+    let bus = &place.bus;
+    bus.gateway_beat(gateway(1), 0, 1).await.unwrap();
+    bus.gateway_beat(gateway(2), 0, 5).await.unwrap();
+    bus.worker_beat(worker(3), 0, 2).await.unwrap();
+    let mut gateways = bus.live_gateways().await.unwrap();
+    gateways.sort();
+    assert_eq!(gateways, [(gateway(1), 1), (gateway(2), 5)]);
+    assert_eq!(bus.live_workers().await.unwrap(), [(worker(3), 2)]);
+
+    bus.append_events_and_trim(&[(gateway(1), event(1)), (gateway(2), event(1))], &[]).await.unwrap();
+    bus.gateway_leave(gateway(1)).await.unwrap();
+    bus.forget_gateway(gateway(2)).await.unwrap();
+    bus.forget_gateway(gateway(2)).await.unwrap();
+    bus.worker_leave(worker(3)).await.unwrap();
+    assert_eq!(bus.live_gateways().await.unwrap(), []);
+    let keys: Vec<String> = place.raw(cmd("KEYS").arg("*")).await;
+    assert!(keys.is_empty(), "{keys:?}");
+    // A gateway that was forgotten by mistake is told that its lease was lost.
+    assert!(!bus.gateway_beat(gateway(2), 5, 6).await.unwrap().intact);
+}

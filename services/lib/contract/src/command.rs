@@ -1,0 +1,177 @@
+//! Commands: what gateways ask of a site's home worker.
+
+use serde::{Deserialize, Serialize};
+use tmtp_domain::{Epoch, GatewayId, MsgId, NodeNum, Recipient, SecretHash, SessionId, SiteId, Uid};
+
+use crate::{Body, DataInfo, VERSION, Versioned};
+
+/// One entry of a shard's command stream: what a gateway had gathered for the shard since its last append.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandEntry {
+    /// Version of the encoding.
+    pub v: u16,
+    /// Who appends.
+    #[serde(rename = "g")]
+    pub gateway: GatewayId,
+    /// In order.
+    #[serde(rename = "c")]
+    pub commands: Vec<Envelope>,
+}
+
+impl CommandEntry {
+    /// An entry of this release's version.
+    pub fn new(gateway: GatewayId, commands: Vec<Envelope>) -> Self {
+        Self { v: VERSION, gateway, commands }
+    }
+}
+
+impl Versioned for CommandEntry {
+    fn version(&self) -> u16 {
+        self.v
+    }
+}
+
+/// A command with where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// The site, as the gateway knows it from the connection.
+    #[serde(rename = "s")]
+    pub site: SiteId,
+    /// The session; 0 for the gateway itself (`Present`).
+    #[serde(rename = "n")]
+    pub session: SessionId,
+    /// The command's number in its session.
+    #[serde(rename = "q")]
+    pub seq: u64,
+    /// W3C trace context, when the gateway traces.
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
+    /// What to do.
+    #[serde(rename = "c")]
+    pub command: Command,
+}
+
+/// A digest of a request's raw header, its id included, and data (the first half of a SHA-256). With the node it tells
+/// a resent request from a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Digest(#[serde(with = "serde_bytes")] pub [u8; 16]);
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Makes a user with its first node and opens the session there. Uid and password are the gateway's choice
+    /// (random), so a repeated command makes no second user.
+    #[serde(rename = "register")]
+    Register {
+        /// The new user.
+        #[serde(rename = "u")]
+        uid: Uid,
+        /// What its first node's password hashes to.
+        #[serde(rename = "s")]
+        secret: SecretHash,
+        /// The label of the node, as the client calls it.
+        #[serde(rename = "l", default)]
+        label: String,
+        /// The wanted alias, unchecked; `None` for none.
+        #[serde(rename = "a", default)]
+        alias: Option<String>,
+    },
+    /// Opens the session at the node that this password opens, and posts the login notice.
+    #[serde(rename = "login")]
+    Login {
+        /// The user.
+        #[serde(rename = "u")]
+        uid: Uid,
+        /// What the password hashes to.
+        #[serde(rename = "s")]
+        secret: SecretHash,
+    },
+    /// Opens a session again that has been opened before: at a new owner of the shard, or after a loss.
+    #[serde(rename = "attach")]
+    Attach(Attach),
+    /// Ends the session. Frees its node.
+    #[serde(rename = "detach")]
+    Detach,
+    /// Says that this gateway has attached all its sessions of the shard to the owner of this epoch.
+    #[serde(rename = "present")]
+    Present {
+        /// The epoch that was announced by [`crate::Event::Rehome`].
+        #[serde(rename = "e")]
+        epoch: Epoch,
+    },
+    /// UserEdit newalias.
+    #[serde(rename = "alias")]
+    NewAlias {
+        /// Header and data of the request.
+        #[serde(rename = "d")]
+        digest: Digest,
+        /// The wanted alias, unchecked.
+        #[serde(rename = "a")]
+        alias: String,
+    },
+    /// UserEdit newnode.
+    #[serde(rename = "node")]
+    NewNode {
+        /// Header and data of the request.
+        #[serde(rename = "d")]
+        digest: Digest,
+        /// What the user calls it.
+        #[serde(rename = "l")]
+        label: String,
+        /// Its password in the text form (random, the gateway's choice): the user's nodes are told.
+        #[serde(rename = "i")]
+        node_id: String,
+        /// What the password hashes to.
+        #[serde(rename = "s")]
+        secret: SecretHash,
+    },
+    /// Post.
+    #[serde(rename = "post")]
+    Post {
+        /// Header and data of the request.
+        #[serde(rename = "d")]
+        digest: Digest,
+        /// `for`.
+        #[serde(rename = "r")]
+        recipients: Vec<Recipient>,
+        /// What the request says of its data.
+        #[serde(rename = "i")]
+        data: DataInfo,
+        /// The data.
+        #[serde(rename = "b")]
+        body: Body,
+    },
+    /// The session's node has acked these messages, in this order.
+    #[serde(rename = "acks")]
+    Acks {
+        /// Their ids.
+        #[serde(rename = "i")]
+        ids: Vec<MsgId>,
+    },
+}
+
+impl Command {
+    /// True for commands that give the session its numbering ([`crate`] docs).
+    pub fn opens(&self) -> bool {
+        matches!(self, Self::Register { .. } | Self::Login { .. } | Self::Attach(_))
+    }
+}
+
+/// How a gateway resumes a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attach {
+    /// The user.
+    #[serde(rename = "u")]
+    pub uid: Uid,
+    /// The node.
+    #[serde(rename = "n")]
+    pub node: NodeNum,
+    /// Messages written to the client and not acked by it, oldest first: they are not sent again now. (Empty when the
+    /// client did not ack in time: then the worker begins again with the first of them.)
+    #[serde(rename = "f", default)]
+    pub in_flight: Vec<MsgId>,
+    /// How many commands follow that were published before. Deliveries wait for their answers, so that a client sees
+    /// the ack of its post before anybody's answer to it.
+    #[serde(rename = "p", default)]
+    pub pending: u64,
+}

@@ -1,0 +1,68 @@
+//! Members, their nodes, and names: what a batch of commands has to know.
+
+use std::collections::HashMap;
+
+use sqlx::Row;
+use tmtp_domain::{Member, MemberStatus, Node, NodeNum, SecretHash, SiteId, Uid};
+use uuid::Uuid;
+
+use crate::{Error, Store, uid};
+
+impl Store {
+    /// These members with their nodes, those that exist. One statement for all.
+    pub async fn members(&self, wanted: &[(SiteId, Uid)]) -> Result<Vec<(SiteId, Member)>, Error> {
+        let sites: Vec<Uuid> = wanted.iter().map(|(site, _)| site.0).collect();
+        let uids: Vec<&[u8]> = wanted.iter().map(|(_, uid)| uid.0.as_slice()).collect();
+        let rows = sqlx::query(
+            "SELECT m.site_id, m.uid, m.status, n.num, n.secret
+             FROM unnest($1::uuid[], $2::bytea[]) AS w (site_id, uid)
+             JOIN member m ON m.site_id = w.site_id AND m.uid = w.uid
+             JOIN node n ON n.site_id = m.site_id AND n.uid = m.uid
+             ORDER BY m.site_id, m.uid, n.num",
+        )
+        .bind(&sites)
+        .bind(&uids)
+        .fetch_all(&self.pool)
+        .await?;
+
+        let mut members: Vec<(SiteId, Member)> = Vec::with_capacity(wanted.len());
+        for row in rows {
+            let site = SiteId(row.try_get(0)?);
+            let id = uid(row.try_get(1)?)?;
+            let secret: &[u8] = row.try_get(4)?;
+            let node = Node {
+                num: NodeNum(row.try_get(3)?),
+                secret: SecretHash(secret.try_into().map_err(|_| Error::Unreadable("node.secret".into()))?),
+            };
+            match members.last_mut() {
+                Some((last, member)) if *last == site && member.uid == id => member.nodes.push(node),
+                _ => {
+                    let status = match row.try_get(2)? {
+                        "active" => MemberStatus::Active,
+                        _ => MemberStatus::Suspended,
+                    };
+                    members.push((site, Member { uid: id, status, nodes: vec![node] }));
+                }
+            }
+        }
+        Ok(members)
+    }
+
+    /// Whose these names are, those that exist.
+    pub async fn names(&self, wanted: &[(SiteId, String)]) -> Result<HashMap<(SiteId, String), Uid>, Error> {
+        let sites: Vec<Uuid> = wanted.iter().map(|(site, _)| site.0).collect();
+        let names: Vec<&str> = wanted.iter().map(|(_, name)| name.as_str()).collect();
+        let rows = sqlx::query(
+            "SELECT n.site_id, n.name, n.uid
+             FROM unnest($1::uuid[], $2::text[]) AS w (site_id, name)
+             JOIN name n ON n.site_id = w.site_id AND n.name = w.name",
+        )
+        .bind(&sites)
+        .bind(&names)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| Ok(((SiteId(row.try_get(0)?), row.try_get(1)?), uid(row.try_get(2)?)?)))
+            .collect()
+    }
+}

@@ -1,0 +1,119 @@
+//! Sites and their domains.
+
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use tmtp_domain::{Registration, ShardId, Site, SiteId, SiteStatus, shard_of};
+use uuid::Uuid;
+
+use crate::{Error, Store};
+
+/// What a new site is to be.
+#[derive(Debug, Clone)]
+pub struct CreateSite {
+    /// Its id, the caller's random choice.
+    pub id: SiteId,
+    /// What clients show; not empty.
+    pub name: String,
+    /// Host names, any case; at least one.
+    pub domains: Vec<String>,
+    /// Who may register.
+    pub registration: Registration,
+}
+
+/// Why a site was not created.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateSiteError {
+    /// Another site has this domain.
+    #[error("a domain of this list belongs to another site")]
+    DomainTaken,
+    /// The database did not take it.
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+impl Store {
+    /// Makes a site. Workers tell the gateways within seconds.
+    pub async fn create_site(&self, site: &CreateSite) -> Result<ShardId, CreateSiteError> {
+        let shard = shard_of(site.id, self.shards().await?);
+        let domains: Vec<String> = site.domains.iter().map(|domain| domain.to_lowercase()).collect();
+        let mut tx = self.pool.begin().await.map_err(Error::from)?;
+        sqlx::query("INSERT INTO site (site_id, shard_id, name, registration) VALUES ($1, $2, $3, $4)")
+            .bind(site.id.0)
+            .bind(shard.0.cast_signed())
+            .bind(&site.name)
+            .bind(site.registration.as_str())
+            .execute(&mut *tx)
+            .await
+            .map_err(Error::from)?;
+        sqlx::query("INSERT INTO site_domain (site_id, domain) SELECT $1, * FROM unnest($2::text[])")
+            .bind(site.id.0)
+            .bind(&domains)
+            .execute(&mut *tx)
+            .await
+            .map_err(|error| match &error {
+                sqlx::Error::Database(cause) if cause.constraint() == Some("site_domain_unique") => {
+                    CreateSiteError::DomainTaken
+                }
+                _ => CreateSiteError::Store(error.into()),
+            })?;
+        tx.commit().await.map_err(Error::from)?;
+        Ok(shard)
+    }
+
+    /// The site that has this domain.
+    pub async fn site_by_domain(&self, domain: &str) -> Result<Option<Site>, Error> {
+        let row = sqlx::query(concat!(
+            "SELECT s.site_id, s.shard_id, s.revision, s.name, s.registration, s.status,
+                    ARRAY(SELECT domain FROM site_domain d WHERE d.site_id = s.site_id ORDER BY domain) AS domains
+             FROM site s ",
+            "WHERE s.site_id = (SELECT site_id FROM site_domain WHERE domain = $1)"
+        ))
+        .bind(domain.to_lowercase())
+        .fetch_optional(&self.pool)
+        .await?;
+        row.as_ref().map(site).transpose()
+    }
+
+    /// Sites changed after `revision`, oldest change first, at most `limit`.
+    pub async fn sites_since(&self, revision: i64, limit: i64) -> Result<Vec<Site>, Error> {
+        let rows = sqlx::query(concat!(
+            "SELECT s.site_id, s.shard_id, s.revision, s.name, s.registration, s.status,
+                    ARRAY(SELECT domain FROM site_domain d WHERE d.site_id = s.site_id ORDER BY domain) AS domains
+             FROM site s ",
+            "WHERE s.revision > $1 ORDER BY s.revision LIMIT $2"
+        ))
+        .bind(revision)
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(site).collect()
+    }
+
+    /// These sites, those that exist.
+    pub async fn sites(&self, ids: &[SiteId]) -> Result<Vec<Site>, Error> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+        let rows = sqlx::query(concat!(
+            "SELECT s.site_id, s.shard_id, s.revision, s.name, s.registration, s.status,
+                    ARRAY(SELECT domain FROM site_domain d WHERE d.site_id = s.site_id ORDER BY domain) AS domains
+             FROM site s ",
+            "WHERE s.site_id = ANY($1)"
+        ))
+        .bind(&ids)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(site).collect()
+    }
+}
+
+fn site(row: &PgRow) -> Result<Site, Error> {
+    let parse = |column: &str| -> Result<String, Error> { Ok(row.try_get(column)?) };
+    Ok(Site {
+        id: SiteId(row.try_get("site_id")?),
+        revision: row.try_get("revision")?,
+        shard: ShardId(row.try_get::<i16, _>("shard_id")?.cast_unsigned()),
+        name: parse("name")?,
+        domains: row.try_get("domains")?,
+        registration: parse("registration")?.parse::<Registration>().map_err(Error::Unreadable)?,
+        status: parse("status")?.parse::<SiteStatus>().map_err(Error::Unreadable)?,
+    })
+}

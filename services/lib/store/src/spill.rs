@@ -1,0 +1,256 @@
+//! The spill: what is still owed becomes rows, what was acked leaves the rows, and the journal becomes empty.
+
+use sqlx::{Postgres, Row, Transaction};
+use tmtp_domain::{BodyId, Epoch, MsgId, NodeNum, ShardId, SiteId, Uid};
+use uuid::Uuid;
+
+use crate::{CommitError, Error, Store, StoredBody};
+
+/// What one spill of one shard does.
+#[derive(Debug, Clone, Default)]
+pub struct Spill {
+    /// Messages that are still owed to somebody.
+    pub messages: Vec<MessageRow>,
+    /// To which nodes.
+    pub inbox: Vec<InboxRow>,
+    /// Acks of messages that were spilled before.
+    pub acks: Vec<RowAck>,
+    /// Receipts of the period, packed, with the time of the youngest (ms since 1970).
+    pub receipts: Option<(i64, Vec<u8>)>,
+    /// Receipts that are older than this are forgotten (ms since 1970).
+    pub forget_receipts_before_ms: i64,
+}
+
+/// A message that becomes a row.
+#[derive(Debug, Clone)]
+pub struct MessageRow {
+    /// Where.
+    pub site: SiteId,
+    /// Its id.
+    pub msg_id: MsgId,
+    /// To how many nodes it is owed.
+    pub owed: u32,
+    /// All but an inline body, encoded.
+    pub header: Vec<u8>,
+    /// The inline body, if it has one.
+    pub body: Option<Vec<u8>>,
+    /// The body of the body store that it refers to, if any.
+    pub body_id: Option<BodyId>,
+}
+
+/// A node that is owed a message.
+#[derive(Debug, Clone, Copy)]
+pub struct InboxRow {
+    /// Where.
+    pub site: SiteId,
+    /// Whose.
+    pub uid: Uid,
+    /// Which node.
+    pub node: NodeNum,
+    /// 0 overtakes, 1 waits its turn.
+    pub urgency: i16,
+    /// What.
+    pub msg_id: MsgId,
+}
+
+/// A node's ack of a spilled message.
+#[derive(Debug, Clone, Copy)]
+pub struct RowAck {
+    /// Where.
+    pub site: SiteId,
+    /// Whose.
+    pub uid: Uid,
+    /// Which node.
+    pub node: NodeNum,
+    /// What.
+    pub msg_id: MsgId,
+}
+
+/// What a spill has freed.
+#[derive(Debug, Clone, Default)]
+pub struct Spilled {
+    /// Bodies that nobody refers to any more; to be removed from the body store.
+    pub free: Vec<(SiteId, StoredBody)>,
+}
+
+impl Store {
+    /// Spills one shard: everything its journal holds up to now is in `spill` or done with. `Fenced` when the shard
+    /// has another owner; then nothing was changed.
+    pub async fn spill(
+        &self,
+        shard: ShardId,
+        epoch: Epoch,
+        commits: i64,
+        spill: &Spill,
+    ) -> Result<Spilled, CommitError> {
+        let mut tx = self.pool.begin().await.map_err(Error::from)?;
+        let held = sqlx::query("SELECT 1 FROM shard WHERE shard_id = $1 AND epoch = $2 AND commits = $3 FOR UPDATE")
+            .bind(shard.0.cast_signed())
+            .bind(epoch.0)
+            .bind(commits)
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(Error::from)?;
+        if held.is_none() {
+            return Err(CommitError::Fenced);
+        }
+        write_messages(&spill.messages, &mut tx).await?;
+        write_inbox(&spill.inbox, &mut tx).await?;
+        let free = apply_acks(&spill.acks, &mut tx).await?;
+        write_receipts(shard, commits, spill, &mut tx).await?;
+        sqlx::query("DELETE FROM journal WHERE shard_id = $1 AND seq <= $2")
+            .bind(shard.0.cast_signed())
+            .bind(commits)
+            .execute(&mut *tx)
+            .await
+            .map_err(Error::from)?;
+        tx.commit().await.map_err(Error::from)?;
+        Ok(Spilled { free })
+    }
+}
+
+async fn write_messages(messages: &[MessageRow], tx: &mut Transaction<'static, Postgres>) -> Result<(), Error> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let sites: Vec<Uuid> = messages.iter().map(|row| row.site.0).collect();
+    let ids: Vec<i64> = messages.iter().map(|row| row.msg_id.to_i64()).collect();
+    let owed: Vec<i32> = messages.iter().map(|row| row.owed.cast_signed()).collect();
+    let headers: Vec<&[u8]> = messages.iter().map(|row| row.header.as_slice()).collect();
+    let bodies: Vec<Option<&[u8]>> = messages.iter().map(|row| row.body.as_deref()).collect();
+    let body_ids: Vec<Option<Uuid>> = messages.iter().map(|row| row.body_id.map(|id| id.0)).collect();
+    sqlx::query(
+        "INSERT INTO message (site_id, msg_id, owed, header, body, body_id)
+         SELECT * FROM unnest($1::uuid[], $2::int8[], $3::int4[], $4::bytea[], $5::bytea[], $6::uuid[])",
+    )
+    .bind(&sites)
+    .bind(&ids)
+    .bind(&owed)
+    .bind(&headers)
+    .bind(&bodies)
+    .bind(&body_ids)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+async fn write_inbox(inbox: &[InboxRow], tx: &mut Transaction<'static, Postgres>) -> Result<(), Error> {
+    if inbox.is_empty() {
+        return Ok(());
+    }
+    let sites: Vec<Uuid> = inbox.iter().map(|row| row.site.0).collect();
+    let uids: Vec<&[u8]> = inbox.iter().map(|row| row.uid.0.as_slice()).collect();
+    let nodes: Vec<i16> = inbox.iter().map(|row| row.node.0).collect();
+    let urgencies: Vec<i16> = inbox.iter().map(|row| row.urgency).collect();
+    let ids: Vec<i64> = inbox.iter().map(|row| row.msg_id.to_i64()).collect();
+    sqlx::query(
+        "INSERT INTO inbox (site_id, uid, node, urgency, msg_id)
+         SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::int2[], $4::int2[], $5::int8[])",
+    )
+    .bind(&sites)
+    .bind(&uids)
+    .bind(&nodes)
+    .bind(&urgencies)
+    .bind(&ids)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Removes acked rows, and messages with their last one. The look-ups are by row address from an index scan per ack,
+/// which no statistics can turn into a scan of the table.
+async fn apply_acks(
+    acks: &[RowAck],
+    tx: &mut Transaction<'static, Postgres>,
+) -> Result<Vec<(SiteId, StoredBody)>, Error> {
+    if acks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sites: Vec<Uuid> = acks.iter().map(|ack| ack.site.0).collect();
+    let uids: Vec<&[u8]> = acks.iter().map(|ack| ack.uid.0.as_slice()).collect();
+    let nodes: Vec<i16> = acks.iter().map(|ack| ack.node.0).collect();
+    let ids: Vec<i64> = acks.iter().map(|ack| ack.msg_id.to_i64()).collect();
+    let emptied = sqlx::query(
+        "WITH gone AS (
+             DELETE FROM inbox WHERE ctid = ANY(ARRAY(
+                 SELECT found.ctid FROM unnest($1::uuid[], $2::bytea[], $3::int2[], $4::int8[])
+                     AS a (site_id, uid, node, msg_id),
+                 LATERAL (SELECT i.ctid FROM inbox i
+                          WHERE i.site_id = a.site_id AND i.uid = a.uid AND i.node = a.node
+                            AND i.urgency IN (0, 1) AND i.msg_id = a.msg_id OFFSET 0) found))
+             RETURNING site_id, msg_id
+         ),
+         counts AS (SELECT site_id, msg_id, count(*)::int4 AS acked FROM gone GROUP BY site_id, msg_id)
+         UPDATE message m SET owed = m.owed - c.acked FROM counts c
+         WHERE m.site_id = c.site_id AND m.msg_id = c.msg_id
+         RETURNING m.site_id, m.msg_id, m.owed",
+    )
+    .bind(&sites)
+    .bind(&uids)
+    .bind(&nodes)
+    .bind(&ids)
+    .fetch_all(&mut **tx)
+    .await?;
+
+    let (mut done_sites, mut done_ids) = (Vec::new(), Vec::new());
+    for row in emptied {
+        if row.try_get::<i32, _>(2)? <= 0 {
+            done_sites.push(row.try_get::<Uuid, _>(0)?);
+            done_ids.push(row.try_get::<i64, _>(1)?);
+        }
+    }
+    if done_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let freed = sqlx::query(
+        "WITH gone AS (
+             DELETE FROM message WHERE ctid = ANY(ARRAY(
+                 SELECT found.ctid FROM unnest($1::uuid[], $2::int8[]) AS d (site_id, msg_id),
+                 LATERAL (SELECT m.ctid FROM message m
+                          WHERE m.site_id = d.site_id AND m.msg_id = d.msg_id OFFSET 0) found))
+             RETURNING site_id, body_id
+         )
+         DELETE FROM body b USING gone g
+         WHERE g.body_id IS NOT NULL AND b.site_id = g.site_id AND b.body_id = g.body_id
+         RETURNING b.site_id, b.body_id, b.len, b.chunk",
+    )
+    .bind(&done_sites)
+    .bind(&done_ids)
+    .fetch_all(&mut **tx)
+    .await?;
+    freed
+        .iter()
+        .map(|row| {
+            let body = StoredBody {
+                id: BodyId(row.try_get(1)?),
+                len: row.try_get::<i64, _>(2)?.cast_unsigned(),
+                chunk: row.try_get::<i32, _>(3)?.cast_unsigned(),
+            };
+            Ok((SiteId(row.try_get(0)?), body))
+        })
+        .collect()
+}
+
+async fn write_receipts(
+    shard: ShardId,
+    commits: i64,
+    spill: &Spill,
+    tx: &mut Transaction<'static, Postgres>,
+) -> Result<(), Error> {
+    let id = shard.0.cast_signed();
+    if let Some((until_ms, pack)) = &spill.receipts {
+        sqlx::query("INSERT INTO receipts (shard_id, until_ms, seq, pack) VALUES ($1, $2, $3, $4)")
+            .bind(id)
+            .bind(until_ms)
+            .bind(commits)
+            .bind(pack)
+            .execute(&mut **tx)
+            .await?;
+    }
+    sqlx::query("DELETE FROM receipts WHERE shard_id = $1 AND until_ms < $2")
+        .bind(id)
+        .bind(spill.forget_receipts_before_ms)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! One batch: load, decide, commit, tell.
+
+use tmtp_bus::Read;
+use tmtp_contract::{Answer, Envelope, Event};
+use tmtp_domain::{GatewayId, ShardId};
+use tracing::Span;
+
+use super::{Engine, kind, now};
+use crate::home::{Wanted, World};
+
+/// A command on its way to its home.
+type Incoming = (ShardId, GatewayId, Envelope);
+
+/// Messages whose traces are remembered until they are delivered.
+const TRACES_MAX: usize = 10_000;
+
+impl Engine {
+    /// Applies the entries that are new to their homes.
+    pub(super) async fn process(&mut self, batch: Vec<Read>) {
+        let mut incoming: Vec<Incoming> = Vec::with_capacity(batch.len() * 4);
+        for read in batch {
+            let Some(home) = self.homes.get_mut(&read.shard) else { continue };
+            if home.advance((read.id.ms, read.id.seq)) {
+                let gateway = read.entry.gateway;
+                incoming.extend(read.entry.commands.into_iter().map(|envelope| (read.shard, gateway, envelope)));
+            }
+        }
+        self.decide(incoming).await;
+    }
+
+    /// Logins that had to wait for a gateway and need not any longer.
+    pub(super) async fn resume_deferred(&mut self) {
+        let mut incoming: Vec<Incoming> = Vec::new();
+        for (shard, home) in &mut self.homes {
+            incoming.extend(home.take_deferred().into_iter().map(|(gateway, envelope)| (*shard, gateway, envelope)));
+        }
+        if !incoming.is_empty() {
+            self.decide(incoming).await;
+        }
+    }
+
+    async fn decide(&mut self, incoming: Vec<Incoming>) {
+        let mut wanted = Wanted::default();
+        for (shard, gateway, envelope) in &incoming {
+            if let Some(home) = self.homes.get(shard) {
+                home.wants(*gateway, envelope, &mut wanted);
+            }
+        }
+        let Some(mut names) = self.load(wanted).await else { return };
+
+        let at = now();
+        let mut spans = Vec::new();
+        self.metrics.batch_commands.observe(f64::from(u32::try_from(incoming.len()).unwrap_or(u32::MAX)));
+        for (shard, gateway, envelope) in incoming {
+            let Some(home) = self.homes.get_mut(&shard) else { continue };
+            // A site lives on its own shard only: a gateway that says otherwise is out of date or wrong.
+            if envelope.session.0 != 0 && self.sites.get(&envelope.site).is_none_or(|site| site.shard != shard) {
+                tracing::warn!(site.id = %envelope.site, %shard, "command for a site of another shard; dropped");
+                continue;
+            }
+            let name = kind(&envelope.command);
+            self.metrics.commands_total.with_label_values(&[name]).inc();
+            let trace = envelope.trace.clone();
+            let mut world = World { sites: &self.sites, names: &mut names };
+            home.apply(at, gateway, envelope, &mut world);
+            if let Some(trace) = trace {
+                spans.push(self.trace(shard, name, &trace));
+            }
+        }
+        self.commit_and_tell(false).await;
+        // The spans end here: they cover the commit and the telling.
+        drop(spans);
+        // A gateway that was the last to be waited for sets logins free.
+        if self.homes.values().any(|home| home.has_deferred() && !home.is_waiting()) {
+            Box::pin(self.resume_deferred()).await;
+        }
+    }
+
+    /// Continues the trace of the command that was just applied, and passes it on with its answer and its message.
+    fn trace(&mut self, shard: ShardId, command: &'static str, parent: &str) -> Span {
+        let span = tracing::info_span!("worker.decide", command, message.id = tracing::field::Empty);
+        tmtp_chassis::trace::set_parent(&span, parent);
+        let own = span.in_scope(tmtp_chassis::trace::current_traceparent);
+        let Some(home) = self.homes.get_mut(&shard) else { return span };
+        if let (Some(own), Some(Event::Answer { answer, trace, .. })) = (own, home.last_answer()) {
+            if let Answer::Posted { msg_id, .. } = *answer {
+                span.record("message.id", tracing::field::display(msg_id));
+                if self.traces.len() >= TRACES_MAX {
+                    self.traces.clear();
+                }
+                self.traces.insert(msg_id, own.clone());
+            }
+            *trace = Some(own);
+        }
+        span
+    }
+}

@@ -1,0 +1,191 @@
+//! Shards come and go: taking up, losing, giving back; and the gateways that have to know.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use tmtp_bus::StreamId;
+use tmtp_contract::Event;
+use tmtp_domain::{GatewayId, ShardId};
+use tmtp_store::{Error, OwnedShard};
+
+use super::{Engine, now};
+use crate::home::Home;
+
+impl Engine {
+    /// Takes up shards that are ours: replays their journals, and calls their sessions. What cannot be done now is
+    /// tried again at the next tick.
+    pub(super) async fn take_up_claimed(&mut self) {
+        // Before the gateways are known nobody could be called.
+        let Some(gateways) = self.gateways.clone() else { return };
+        if self.claimed.is_empty() {
+            return;
+        }
+        let claimed = std::mem::take(&mut self.claimed);
+        if let Err(error) = self.take_up(&claimed, &gateways).await {
+            tracing::warn!(error = format!("{error:#}"), "cannot take up shards; trying again");
+            self.claimed = claimed;
+        }
+    }
+
+    async fn take_up(&mut self, rows: &[OwnedShard], gateways: &HashSet<GatewayId>) -> anyhow::Result<()> {
+        let at = now();
+        let shards: Vec<ShardId> = rows.iter().map(|row| row.shard).collect();
+        let window = i64::try_from(self.config.delivery.dedupe_window.as_millis()).unwrap_or(i64::MAX);
+        let left = self.store.recover(&shards, at.millis().saturating_sub(window)).await?;
+        for row in rows {
+            self.bus.raise_floor(row.shard, stream_id(row.last_entry)).await?;
+        }
+        let mut unreadable = Vec::new();
+        for row in rows {
+            let recovery = left.get(&row.shard).cloned().unwrap_or_default();
+            match Home::recover(row, &recovery, self.config.limits(), gateways.clone(), at) {
+                Ok(home) => {
+                    self.waiting_until.insert(row.shard, Instant::now() + self.config.shards.gateway_lease);
+                    self.homes.insert(row.shard, home);
+                    self.metrics.takeovers_total.inc();
+                }
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(shard = %row.shard, error, "cannot read the journal; leaving the shard to another");
+                    unreadable.push(row.shard);
+                }
+            }
+        }
+        self.show_reader();
+        if !unreadable.is_empty() {
+            self.store.release(self.worker, &unreadable).await?;
+        }
+        for gateway in gateways {
+            self.call_sessions(*gateway, &shards).await;
+        }
+        Ok(())
+    }
+
+    /// Asks a gateway to attach its sessions of these shards.
+    async fn call_sessions(&mut self, gateway: GatewayId, shards: &[ShardId]) {
+        let homes = shards.iter().filter_map(|shard| self.homes.get(shard));
+        let events: Vec<Event> =
+            homes.map(|home| Event::Rehome { shard: home.shard(), epoch: home.epoch() }).collect();
+        if !events.is_empty() {
+            self.tell_gateway(gateway, events).await;
+        }
+    }
+
+    /// Takes note of which gateways are alive. The sessions of those that are not end; those that are new are told who
+    /// owns what, as they may have missed it.
+    pub(super) async fn gateways_are(&mut self, live: HashSet<GatewayId>) {
+        let before = self.gateways.replace(live.clone()).unwrap_or_default();
+        for gateway in before.difference(&live) {
+            tracing::info!(%gateway, "gateway is gone; its sessions end");
+            for home in self.homes.values_mut() {
+                home.gateway_is_gone(*gateway);
+            }
+            self.numbers.remove(gateway);
+        }
+        let shards: Vec<ShardId> = self.homes.keys().copied().collect();
+        let new: Vec<GatewayId> = live.difference(&before).copied().collect();
+        for gateway in new {
+            self.call_sessions(gateway, &shards).await;
+        }
+        self.take_up_claimed().await;
+        self.resume_deferred().await;
+    }
+
+    /// Nobody is waited for longer than a gateway's lease.
+    pub(super) fn end_waits(&mut self) {
+        let now = Instant::now();
+        for (shard, home) in &mut self.homes {
+            if home.is_waiting() && self.waiting_until.get(shard).is_none_or(|until| *until <= now) {
+                home.stop_waiting();
+            }
+        }
+    }
+
+    /// After the lease had ended: of our homes only those are left whose rows still say so.
+    pub(super) fn keep(&mut self, rows: &[OwnedShard]) {
+        let kept = |shard: ShardId, home: &Home| {
+            rows.iter().any(|row| row.shard == shard && row.epoch == home.epoch())
+        };
+        let lost: Vec<ShardId> =
+            self.homes.iter().filter(|(shard, home)| !kept(**shard, home)).map(|(shard, _)| *shard).collect();
+        for shard in lost {
+            self.lose(shard);
+        }
+        self.claimed.retain(|claim| rows.iter().any(|row| row.shard == claim.shard && row.epoch == claim.epoch));
+    }
+
+    /// Gives the homes with the fewest sessions back.
+    pub(super) async fn release(&mut self, surplus: u32) {
+        self.commit_and_tell(true).await;
+        let mut homes: Vec<(usize, ShardId)> =
+            self.homes.iter().map(|(shard, home)| (home.sessions(), *shard)).collect();
+        homes.sort_unstable();
+        let shards: Vec<ShardId> =
+            homes.into_iter().take(usize::try_from(surplus).unwrap_or(0)).map(|(_, shard)| shard).collect();
+        for shard in &shards {
+            self.drop_home(*shard);
+        }
+        match self.store.release(self.worker, &shards).await {
+            Ok(()) => tracing::info!(shards = shards.len(), "gave shards back"),
+            Err(error) => {
+                // They are still ours by the rows, but have no home: the next owner is we ourselves.
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot give shards back");
+                self.reclaim(&shards).await;
+            }
+        }
+    }
+
+    async fn reclaim(&mut self, shards: &[ShardId]) {
+        let rows: Result<Vec<OwnedShard>, Error> = self.store.owned(self.worker).await;
+        match rows {
+            Ok(rows) => self.claimed.extend(rows.into_iter().filter(|row| shards.contains(&row.shard))),
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "shards have no home until this worker's lease ends; stopping it"
+                );
+                self.abort.cancel();
+            }
+        }
+    }
+
+    /// A shard has another owner.
+    pub(super) fn lose(&mut self, shard: ShardId) {
+        tracing::warn!(%shard, "shard has another owner now");
+        self.metrics.shards_lost_total.inc();
+        self.drop_home(shard);
+    }
+
+    pub(super) fn drop_home(&mut self, shard: ShardId) {
+        self.homes.remove(&shard);
+        self.waiting_until.remove(&shard);
+        self.show_reader();
+    }
+
+    /// Redis lost data: what comes now must have higher ids than what was applied. Gateways notice by themselves, and
+    /// send again what was not answered.
+    pub(super) async fn raise_floors(&mut self) {
+        let places: Vec<(ShardId, StreamId)> =
+            self.homes.values().map(|home| (home.shard(), stream_id(home.applied()))).collect();
+        for (shard, at_least) in places {
+            let mut attempt = 0;
+            while let Err(error) = self.bus.raise_floor(shard, at_least).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot set a stream up again");
+                if !self.pause(attempt, "redis").await {
+                    return;
+                }
+                attempt += 1;
+            }
+            self.reader.rewind(shard, at_least);
+        }
+    }
+
+    fn show_reader(&self) {
+        let places = self.homes.values().map(|home| (home.shard(), stream_id(home.applied())));
+        self.reader.set_shards(places.collect());
+    }
+}
+
+fn stream_id((ms, seq): (u64, u64)) -> StreamId {
+    StreamId { ms, seq }
+}

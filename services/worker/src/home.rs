@@ -1,0 +1,387 @@
+//! The home of one shard's sites: live state and rules. Pure: no I/O, no clock, no randomness; the engine loads what a
+//! batch needs before, commits what came of it after, and only then tells anybody.
+//!
+//! State, and where it survives the loss of this process:
+//!
+//! | state | rebuilt from |
+//! |---|---|
+//! | queues: what is owed and not yet in rows | the journal |
+//! | acks of messages that are in rows | the journal |
+//! | receipts of requests | the journal and `receipts` |
+//! | sessions | the gateways, which attach them again |
+//! | members | rows; a cache, true as long as the shard is ours |
+
+mod decide;
+mod deliver;
+mod receipts;
+mod recover;
+mod session;
+mod spill;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tmtp_contract::{BodyRef, Effect, Envelope, Event, JournalEntry, Message};
+use tmtp_domain::{Epoch, GatewayId, Member, MsgId, NodeNum, Owed, SessionId, ShardId, Site, SiteId, Uid};
+use tmtp_store::{Change, OwnedShard, ShardCommit};
+
+use receipts::Receipts;
+pub use session::Window;
+pub use spill::SpillPolicy;
+use session::Session;
+
+/// A session of a gateway's life.
+pub type SessionKey = (GatewayId, SessionId);
+
+/// The order of delivery: urgent ones (0) before others (1), then by id.
+pub type Place = (u8, MsgId);
+
+/// A node, and so a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeKey {
+    /// Where.
+    pub site: SiteId,
+    /// Whose.
+    pub uid: Uid,
+    /// Which.
+    pub node: NodeNum,
+}
+
+/// The time at which a batch is decided.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// Nanoseconds since 1970.
+    pub nanos: u64,
+}
+
+impl Now {
+    /// Milliseconds since 1970.
+    pub fn millis(self) -> i64 {
+        i64::try_from(self.nanos / 1_000_000).unwrap_or(i64::MAX)
+    }
+}
+
+/// The bounds of a home.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// What may be in flight to one node.
+    pub window: Window,
+    /// How long a request that succeeded is remembered.
+    pub dedupe_window: Duration,
+    /// How many requests are remembered per shard; beyond, the oldest are forgotten early.
+    pub receipts_max: usize,
+    /// Members that stay cached per shard.
+    pub members_max: usize,
+}
+
+/// What the rules have to know beyond the home's own state.
+pub struct World<'w> {
+    /// Sites, by id.
+    pub sites: &'w HashMap<SiteId, Site>,
+    /// Names that the batch asks for, and whose they are.
+    pub names: &'w mut HashMap<(SiteId, String), Uid>,
+}
+
+/// What a batch needs from the database before it can be decided.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// Members.
+    pub members: HashSet<(SiteId, Uid)>,
+    /// Names.
+    pub names: HashSet<(SiteId, String)>,
+    /// Sites.
+    pub sites: HashSet<SiteId>,
+}
+
+/// What gateways are told once the batch is committed.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// Answers, in the order of the commands.
+    pub answers: Vec<(GatewayId, Event)>,
+    /// Deliveries, closures: behind all answers of the batch.
+    pub pushes: Vec<(GatewayId, Event)>,
+    /// Up to which command sessions are done.
+    pub done: BTreeMap<SessionKey, u64>,
+}
+
+/// A message in a queue.
+#[derive(Debug, Clone)]
+struct Queued {
+    message: Arc<Message>,
+    in_flight: bool,
+}
+
+/// One shard's home.
+#[derive(Debug)]
+pub struct Home {
+    shard: ShardId,
+    epoch: Epoch,
+    commits: i64,
+    limits: Limits,
+    last_msg_id: MsgId,
+    /// Id of the last entry that was applied here, and of the last one that is committed.
+    applied: (u64, u64),
+    committed: (u64, u64),
+    /// What was decided and is not yet committed.
+    effects: Vec<Effect>,
+    changes: Vec<Change>,
+    /// What is owed and in the journal, not in rows.
+    queues: HashMap<NodeKey, BTreeMap<Place, Queued>>,
+    /// To how many nodes each message of `queues` is owed.
+    owed: HashMap<(SiteId, MsgId), u32>,
+    owed_bytes: usize,
+    /// When the journal began to hold something (ms since 1970).
+    unspilled_since: Option<i64>,
+    /// Acks of messages in rows, to be applied by the next spill.
+    row_acks: HashMap<NodeKey, BTreeSet<MsgId>>,
+    row_acks_count: usize,
+    receipts: Receipts,
+    members: HashMap<(SiteId, Uid), Member>,
+    sessions: HashMap<SessionKey, Session>,
+    occupied: HashMap<NodeKey, SessionKey>,
+    /// Sessions that may have something to be sent.
+    hungry: BTreeSet<SessionKey>,
+    /// Gateways that have not said yet that all their sessions are here. Until then a node that looks free may be taken.
+    absent: HashSet<GatewayId>,
+    /// Logins that wait for them.
+    deferred: Vec<(GatewayId, Envelope)>,
+    outbox: Outbox,
+    free_bodies: Vec<(SiteId, BodyRef)>,
+}
+
+impl Home {
+    fn empty(row: &OwnedShard, limits: Limits, absent: HashSet<GatewayId>) -> Self {
+        Self {
+            shard: row.shard,
+            epoch: row.epoch,
+            commits: row.commits,
+            limits,
+            last_msg_id: row.last_msg_id,
+            applied: row.last_entry,
+            committed: row.last_entry,
+            effects: Vec::new(),
+            changes: Vec::new(),
+            queues: HashMap::new(),
+            owed: HashMap::new(),
+            owed_bytes: 0,
+            unspilled_since: None,
+            row_acks: HashMap::new(),
+            row_acks_count: 0,
+            receipts: Receipts::new(limits.dedupe_window, limits.receipts_max),
+            members: HashMap::new(),
+            sessions: HashMap::new(),
+            occupied: HashMap::new(),
+            hungry: BTreeSet::new(),
+            absent,
+            deferred: Vec::new(),
+            outbox: Outbox::default(),
+            free_bodies: Vec::new(),
+        }
+    }
+
+    /// Which shard this is.
+    pub fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    /// Under which epoch it is ours.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// How many commits it has seen.
+    pub fn commits(&self) -> i64 {
+        self.commits
+    }
+
+    /// Id of the last entry that was applied.
+    pub fn applied(&self) -> (u64, u64) {
+        self.applied
+    }
+
+    /// Sessions that are open here.
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Octets of what is owed and not in rows.
+    pub fn owed_bytes(&self) -> usize {
+        self.owed_bytes
+    }
+
+    /// Remembers that the entry with this id has been applied. An entry at or before it is skipped: it is a replay.
+    pub fn advance(&mut self, entry: (u64, u64)) -> bool {
+        let new = entry > self.applied;
+        if new {
+            self.applied = entry;
+        }
+        new
+    }
+
+    /// Takes members that were loaded.
+    pub fn learn(&mut self, site: SiteId, member: Member) {
+        self.members.insert((site, member.uid), member);
+    }
+
+    /// Forgets cached members beyond the bound, those with a session last. They are loaded again when needed.
+    pub fn forget_members(&mut self) {
+        if self.members.len() > self.limits.members_max {
+            let here: HashSet<(SiteId, Uid)> = self.occupied.keys().map(|key| (key.site, key.uid)).collect();
+            self.members.retain(|key, _| here.contains(key));
+        }
+    }
+
+    /// Takes what is to be committed: effects since the last commit, or progress alone when `progress` asks for it.
+    ///
+    /// Until [`Home::committed`] is told, nothing may be decided here.
+    pub fn take_commit(&mut self, progress: bool) -> Result<Option<ShardCommit>, tmtp_contract::Error> {
+        let changed = !self.effects.is_empty() || !self.changes.is_empty();
+        if !changed && (!progress || self.applied <= self.committed) {
+            return Ok(None);
+        }
+        let effects = std::mem::take(&mut self.effects);
+        let entry = if effects.is_empty() { None } else { Some(tmtp_contract::encode(&JournalEntry::new(effects))?) };
+        Ok(Some(ShardCommit {
+            shard: self.shard,
+            epoch: self.epoch,
+            commits: self.commits,
+            last_entry: self.applied,
+            last_msg_id: self.last_msg_id,
+            entry,
+            changes: std::mem::take(&mut self.changes),
+        }))
+    }
+
+    /// What `take_commit` gave is committed.
+    pub fn committed(&mut self, commit: &ShardCommit, now: Now) {
+        self.commits = commit.commits + 1;
+        self.committed = commit.last_entry;
+        if commit.entry.is_some() {
+            self.unspilled_since.get_or_insert(now.millis());
+        }
+    }
+
+    /// True when entries were applied that the shard's row does not know.
+    pub fn has_progress(&self) -> bool {
+        self.applied > self.committed
+    }
+
+    /// Takes what gateways are to be told.
+    pub fn take_outbox(&mut self) -> Outbox {
+        std::mem::take(&mut self.outbox)
+    }
+
+    /// The latest answer of this batch, for tracing.
+    pub fn last_answer(&mut self) -> Option<&mut Event> {
+        self.outbox.answers.last_mut().map(|(_, event)| event)
+    }
+
+    /// True when logins wait.
+    pub fn has_deferred(&self) -> bool {
+        !self.deferred.is_empty()
+    }
+
+    /// Takes bodies that nobody needs any more.
+    pub fn take_free_bodies(&mut self) -> Vec<(SiteId, BodyRef)> {
+        std::mem::take(&mut self.free_bodies)
+    }
+
+    fn next_msg_id(&mut self, now: Now) -> MsgId {
+        self.last_msg_id = MsgId::next(self.last_msg_id, now.nanos);
+        self.last_msg_id
+    }
+
+    /// Queues a message for nodes, in the journal and in memory.
+    fn queue(&mut self, site: SiteId, message: Message, owed: Vec<Owed>) {
+        let message = Arc::new(message);
+        if owed.is_empty() {
+            if let tmtp_contract::Body::Stored(body) = message.body {
+                self.free_bodies.push((site, body));
+            }
+            return;
+        }
+        if let tmtp_contract::Body::Stored(body) = message.body {
+            self.changes.push(Change::BodyHeld { site, body: stored(body) });
+        }
+        self.remember(site, &message, &owed);
+        self.effects.push(Effect::Queued { site, message, owed });
+    }
+
+    /// The part of `queue` that a replay of the journal repeats.
+    fn remember(&mut self, site: SiteId, message: &Arc<Message>, owed: &[Owed]) {
+        let place = place(message);
+        let mut nodes = 0;
+        for user in owed {
+            for &node in &user.nodes {
+                let key = NodeKey { site, uid: user.uid, node };
+                let queued = Queued { message: Arc::clone(message), in_flight: false };
+                if self.queues.entry(key).or_default().insert(place, queued).is_none() {
+                    nodes += 1;
+                }
+                if let Some(session) = self.occupied.get(&key) {
+                    self.hungry.insert(*session);
+                }
+            }
+        }
+        *self.owed.entry((site, message.id)).or_default() += nodes;
+        self.owed_bytes += weight(message);
+    }
+
+    /// Takes an acked message out of a node's queue. False when it is not there, but in the rows.
+    fn remove(&mut self, key: NodeKey, id: MsgId) -> bool {
+        let Some(queue) = self.queues.get_mut(&key) else { return false };
+        let Some(queued) = queue.remove(&(1, id)).or_else(|| queue.remove(&(0, id))) else { return false };
+        if queue.is_empty() {
+            self.queues.remove(&key);
+        }
+        let owed = (key.site, id);
+        let last = self.owed.get_mut(&owed).is_none_or(|nodes| {
+            *nodes = nodes.saturating_sub(1);
+            *nodes == 0
+        });
+        if last {
+            self.owed.remove(&owed);
+            self.owed_bytes = self.owed_bytes.saturating_sub(weight(&queued.message));
+            if let tmtp_contract::Body::Stored(body) = queued.message.body {
+                self.changes.push(Change::BodyFree { site: key.site, body: stored(body) });
+                self.free_bodies.push((key.site, body));
+            }
+        }
+        true
+    }
+
+    /// A node's ack of a message that is in rows; the next spill removes the row.
+    fn ack_row(&mut self, key: NodeKey, id: MsgId) {
+        if self.row_acks.entry(key).or_default().insert(id) {
+            self.row_acks_count += 1;
+        }
+    }
+
+    /// Owes one node what another is owed, as far as it is in memory.
+    fn copy_queue(&mut self, site: SiteId, uid: Uid, from: NodeNum, to: NodeNum) {
+        let Some(source) = self.queues.get(&NodeKey { site, uid, node: from }) else { return };
+        let copies: Vec<Arc<Message>> = source.values().map(|queued| Arc::clone(&queued.message)).collect();
+        for message in copies {
+            let target = self.queues.entry(NodeKey { site, uid, node: to }).or_default();
+            if target.insert(place(&message), Queued { message: Arc::clone(&message), in_flight: false }).is_none() {
+                *self.owed.entry((site, message.id)).or_default() += 1;
+            }
+        }
+    }
+}
+
+/// Where a message stands in a queue.
+fn place(message: &Message) -> Place {
+    (u8::from(!message.content.is_urgent()), message.id)
+}
+
+/// Octets that a message holds in memory, roughly.
+fn weight(message: &Message) -> usize {
+    const OVERHEAD: usize = 300;
+    message.body.inline_len() + OVERHEAD
+}
+
+fn stored(body: BodyRef) -> tmtp_store::StoredBody {
+    tmtp_store::StoredBody { id: body.id, len: body.len, chunk: body.chunk }
+}

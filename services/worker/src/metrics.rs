@@ -1,0 +1,41 @@
+//! What a worker counts.
+
+use tmtp_chassis::metrics::SECONDS;
+
+tmtp_chassis::metrics! {
+    pub struct WorkerMetrics in "tmtp_worker" {
+        /// Shards that this worker owns.
+        shards_owned: IntGauge,
+        /// Shards taken over.
+        takeovers_total: IntCounter,
+        /// Shards lost to another worker, noticed at a commit or a heartbeat.
+        shards_lost_total: IntCounter,
+        /// Commits that were refused because a shard had moved on.
+        commits_fenced_total: IntCounter,
+        /// Sessions open at this worker's shards.
+        sessions_open: IntGauge,
+        /// Octets of messages that are owed and held in memory.
+        owed_bytes: IntGauge,
+        /// Commands decided, by kind.
+        commands_total: IntCounterVec["kind" = crate::engine::KINDS],
+        /// Commands committed together.
+        batch_commands: Histogram[BATCH],
+        /// Time of a commit, in seconds.
+        commit_seconds: Histogram[SECONDS],
+        /// Messages given to gateways for delivery, repetitions included.
+        deliveries_total: IntCounter,
+        /// Spills, and messages that became rows by them.
+        spills_total: IntCounter,
+        /// Messages that became rows.
+        spilled_messages_total: IntCounter,
+        /// Time of a spill, in seconds.
+        spill_seconds: Histogram[SECONDS],
+        /// Calls of Postgres or Redis that failed and were tried again, by which.
+        retries_total: IntCounterVec["of" = &["postgres", "redis"]],
+        /// Bodies removed from the body store, by why.
+        bodies_removed_total: IntCounterVec["why" = &["delivered", "unreferenced"]],
+    }
+}
+
+/// Buckets for commands per batch.
+const BATCH: &[f64] = &[1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0];
