@@ -1,5 +1,6 @@
 //! What can go wrong with the body store, sorted by what the caller can do about it.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use tmtp_domain::BodyId;
@@ -70,14 +71,31 @@ impl From<sqlx::Error> for Error {
     }
 }
 
+/// Answers that trying again does not change. The client tells the status of a failed listing in words only.
+const REFUSALS: &[&str] = &["status code: 400", "status code: 401", "status code: 403", "status code: 404"];
+
 impl From<object_store::Error> for Error {
     fn from(error: object_store::Error) -> Self {
-        match error {
+        let transient = match &error {
             // Server errors, time-outs and broken connections, after the client's own attempts.
             object_store::Error::Generic { .. } | object_store::Error::JoinError { .. } => {
-                Self::Unavailable(error.into())
+                let text = chain(&error);
+                !REFUSALS.iter().any(|refusal| text.contains(refusal))
             }
-            other => Self::Refused(other.into()),
-        }
+            _ => false,
+        };
+        if transient { Self::Unavailable(error.into()) } else { Self::Refused(error.into()) }
     }
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        // Writing to a String cannot fail.
+        let _ = write!(text, ": {next}");
+        cause = next.source();
+    }
+    text
 }

@@ -2,7 +2,6 @@
 //!
 //! No multipart uploads: one that breaks off would stay, invisible and paid for, until somebody sets up a rule.
 
-use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use object_store::{BackoffConfig, ClientOptions, ObjectMeta, ObjectStore, Object
 use tmtp_domain::{BodyId, SiteId};
 use uuid::Uuid;
 
+use crate::error::chain;
 use crate::{Error, S3, StaleBody, StalePage};
 
 /// For one attempt; a call makes at most three.
@@ -215,13 +215,7 @@ fn seconds(meta: &ObjectMeta) -> u64 {
 
 /// A missing bucket looks like a missing object, but is no reason to believe that a body is gone.
 fn not_found_is_none<T>(error: object_store::Error) -> Result<Option<T>, Error> {
-    let object_store::Error::NotFound { source, .. } = &error else { return Err(error.into()) };
-    let mut text = String::new();
-    let mut cause: Option<&dyn std::error::Error> = Some(source.as_ref());
-    while let Some(this) = cause {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{this} ");
-        cause = this.source();
-    }
-    if text.contains("NoSuchBucket") { Err(error.into()) } else { Ok(None) }
+    let is_object =
+        matches!(error, object_store::Error::NotFound { .. }) && !chain(&error).contains("NoSuchBucket");
+    if is_object { Ok(None) } else { Err(error.into()) }
 }
