@@ -43,8 +43,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from
 pub enum Control {
     /// These shards are ours now.
     Claimed(Vec<OwnedShard>),
-    /// Of the shards we had, only these may still be ours.
-    Keep(Vec<OwnedShard>),
+    /// These shards, and no others, are ours: said when our view may differ from the rows.
+    Owned(Vec<OwnedShard>),
     /// So many shards are more than our share.
     Release(u32),
     /// These sites are new or have changed.
@@ -155,7 +155,7 @@ impl Engine {
                 self.claimed.extend(shards);
                 self.take_up_claimed().await;
             }
-            Control::Keep(shards) => self.keep(&shards),
+            Control::Owned(shards) => self.reconcile(shards).await,
             Control::Release(surplus) => self.release(surplus).await,
             Control::Sites(sites) => self.sites.extend(sites.into_iter().map(|site| (site.id, site))),
             Control::Gateways(live) => self.gateways_are(live).await,

@@ -59,7 +59,7 @@ pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
     let janitor = janitor::start(&cx, store.clone(), bodies, Arc::clone(&metrics));
     cx.life.spawn("read", engine::read(reader, reads, cx.life.drain()));
     cx.life.spawn("watch", watch::run(cx.clone(), bus.clone(), store.clone(), worker, control.clone()));
-    let ownership = ownership::Ownership::new(&cx, store.clone(), worker, control);
+    let ownership = ownership::Ownership::new(&cx, store.clone(), worker, control, Arc::clone(&metrics));
     cx.life.spawn("ownership", ownership.run());
 
     cx.health.ready();

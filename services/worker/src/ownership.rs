@@ -1,5 +1,6 @@
 //! Keeps this worker's lease, takes its share of the shards, and gives surplus back when workers join.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tmtp_chassis::{Context, Health};
@@ -11,6 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Config;
 use crate::engine::Control;
+use crate::metrics::WorkerMetrics;
+
+/// Beats at which the engine may lag behind the rows.
+const MISMATCHES_MAX: u32 = 5;
 
 /// The task's state.
 pub struct Ownership {
@@ -21,13 +26,24 @@ pub struct Ownership {
     control: UnboundedSender<Control>,
     health: Health,
     drain: CancellationToken,
+    /// Whether the engine may see its shards differently from the rows: a beat has failed, or the lease had ended.
+    doubtful: bool,
+    /// Beats in a row at which the engine had not as many shards as the rows say.
+    mismatches: u32,
+    metrics: Arc<WorkerMetrics>,
     /// A lease that never was cannot lapse.
     begun: bool,
 }
 
 impl Ownership {
     /// A worker that owns nothing yet.
-    pub fn new(cx: &Context<Config>, store: Store, worker: WorkerId, control: UnboundedSender<Control>) -> Self {
+    pub fn new(
+        cx: &Context<Config>,
+        store: Store,
+        worker: WorkerId,
+        control: UnboundedSender<Control>,
+        metrics: Arc<WorkerMetrics>,
+    ) -> Self {
         Self {
             store,
             worker,
@@ -36,6 +52,9 @@ impl Ownership {
             control,
             health: cx.health.clone(),
             drain: cx.life.drain(),
+            doubtful: false,
+            mismatches: 0,
+            metrics,
             begun: false,
         }
     }
@@ -52,6 +71,7 @@ impl Ownership {
             }
             let result = self.beat().await;
             if let Err(error) = &result {
+                self.doubtful = true;
                 tracing::warn!(error = error as &dyn std::error::Error, "cannot renew the lease");
             }
             self.health.set("postgres", result.map_err(|error| error.to_string()));
@@ -61,11 +81,19 @@ impl Ownership {
     async fn beat(&mut self) -> Result<(), Error> {
         let found = self.store.heartbeat(self.worker, self.lease).await?;
         if found.lapsed && self.begun {
-            // Somebody else may have taken some: the rows say which are left.
             tracing::warn!("the lease had ended; looking which shards are still ours");
-            let _ = self.control.send(Control::Keep(self.store.owned(self.worker).await?));
+            self.doubtful = true;
         }
         self.begun = true;
+        // Taking up and giving back take a beat or two; a lasting difference is a shard without a home.
+        let matching = self.metrics.shards_owned.get() == i64::from(found.owned);
+        self.mismatches = if matching { 0 } else { self.mismatches + 1 };
+        self.doubtful |= self.mismatches > MISMATCHES_MAX;
+        if self.doubtful {
+            let _ = self.control.send(Control::Owned(self.store.owned(self.worker).await?));
+            self.doubtful = false;
+            self.mismatches = 0;
+        }
         let share = found.shards.div_ceil(found.workers.max(1));
         if found.owned < share && found.free > 0 {
             let claimed = self.store.claim(self.worker, (share - found.owned).min(found.free)).await?;

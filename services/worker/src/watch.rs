@@ -45,7 +45,7 @@ pub async fn run(
         }
         let result = watch.look(&bus, worker, &control).await;
         if let Err(error) = &result {
-            tracing::warn!(error = %tmtp_chain(error), "cannot watch the bus");
+            tracing::warn!(error = format!("{error:#}"), "cannot watch the bus");
         }
         cx.health.set("redis", result.map_err(|error| error.to_string()));
     }
@@ -72,8 +72,11 @@ impl Watch {
         let beat = bus.worker_beat(worker, self.confirmed, self.beat).await?;
         if self.confirmed > 0 && !beat.intact {
             tracing::warn!("Redis lost data; streams are set up again");
-            // Gateways have to beat again before their silence counts.
-            self.seen.clear();
+            // Gateways get the time of a lease to beat again.
+            let now = Instant::now();
+            for (_, when) in self.seen.values_mut() {
+                *when = now;
+            }
             let _ = control.send(Control::BusLost);
         }
         self.confirmed = self.beat;
@@ -108,8 +111,4 @@ impl Watch {
         }
         self.directory.publish(bus, beat.sites_revision, control).await
     }
-}
-
-fn tmtp_chain(error: &anyhow::Error) -> String {
-    format!("{error:#}")
 }

@@ -131,7 +131,15 @@ impl Engine {
             match row.map(|row| row.commits - part.commits) {
                 Some(0) => commit.shards.push(part),
                 Some(1) => happened.push(part),
-                _ => self.lose(part.shard),
+                Some(_) => {
+                    // Somebody else commits under our epoch: never by our own code. Start over under a new one.
+                    tracing::error!(shard = %part.shard, "shard has commits that are not ours");
+                    self.drop_home(part.shard);
+                    if let Err(error) = self.store.release(self.worker, &[part.shard]).await {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "cannot give the shard back");
+                    }
+                }
+                None => self.lose(part.shard),
             }
         }
         happened

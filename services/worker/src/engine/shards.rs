@@ -5,11 +5,14 @@ use std::time::Instant;
 
 use tmtp_bus::StreamId;
 use tmtp_contract::Event;
-use tmtp_domain::{GatewayId, ShardId};
-use tmtp_store::{Error, OwnedShard};
+use tmtp_domain::{Epoch, GatewayId, ShardId};
+use tmtp_store::OwnedShard;
 
 use super::{Engine, now};
 use crate::home::Home;
+
+/// Lives of gateways whose numbers are remembered.
+const NUMBERS_MAX: usize = 10_000;
 
 impl Engine {
     /// Takes up shards that are ours: replays their journals, and calls their sessions. What cannot be done now is
@@ -80,7 +83,10 @@ impl Engine {
             for home in self.homes.values_mut() {
                 home.gateway_is_gone(*gateway);
             }
-            self.numbers.remove(gateway);
+        }
+        // Numbers go on when a gateway comes back, or it would take new entries for old ones.
+        if self.numbers.len() > NUMBERS_MAX {
+            self.numbers.retain(|gateway, _| live.contains(gateway));
         }
         let shards: Vec<ShardId> = self.homes.keys().copied().collect();
         let new: Vec<GatewayId> = live.difference(&before).copied().collect();
@@ -101,17 +107,23 @@ impl Engine {
         }
     }
 
-    /// After the lease had ended: of our homes only those are left whose rows still say so.
-    pub(super) fn keep(&mut self, rows: &[OwnedShard]) {
-        let kept = |shard: ShardId, home: &Home| {
-            rows.iter().any(|row| row.shard == shard && row.epoch == home.epoch())
-        };
-        let lost: Vec<ShardId> =
-            self.homes.iter().filter(|(shard, home)| !kept(**shard, home)).map(|(shard, _)| *shard).collect();
-        for shard in lost {
+    /// The rows say what is ours: homes that they do not confirm go, shards that have no home get one. (A claim whose
+    /// answer was lost leaves such shards.)
+    pub(super) async fn reconcile(&mut self, rows: Vec<OwnedShard>) {
+        let ours = |shard: ShardId, epoch: Epoch| rows.iter().any(|row| row.shard == shard && row.epoch == epoch);
+        let lost = self.homes.values().filter(|home| !ours(home.shard(), home.epoch())).map(Home::shard);
+        for shard in lost.collect::<Vec<_>>() {
             self.lose(shard);
         }
-        self.claimed.retain(|claim| rows.iter().any(|row| row.shard == claim.shard && row.epoch == claim.epoch));
+        self.claimed.retain(|claim| ours(claim.shard, claim.epoch));
+        for row in rows {
+            let known = self.homes.contains_key(&row.shard)
+                || self.claimed.iter().any(|claim| claim.shard == row.shard);
+            if !known {
+                self.claimed.push(row);
+            }
+        }
+        self.take_up_claimed().await;
     }
 
     /// Gives the homes with the fewest sessions back.
@@ -128,23 +140,8 @@ impl Engine {
         match self.store.release(self.worker, &shards).await {
             Ok(()) => tracing::info!(shards = shards.len(), "gave shards back"),
             Err(error) => {
-                // They are still ours by the rows, but have no home: the next owner is we ourselves.
+                // Ours by the rows, without a home: the next word of the rows (`Control::Owned`) mends it.
                 tracing::warn!(error = &error as &dyn std::error::Error, "cannot give shards back");
-                self.reclaim(&shards).await;
-            }
-        }
-    }
-
-    async fn reclaim(&mut self, shards: &[ShardId]) {
-        let rows: Result<Vec<OwnedShard>, Error> = self.store.owned(self.worker).await;
-        match rows {
-            Ok(rows) => self.claimed.extend(rows.into_iter().filter(|row| shards.contains(&row.shard))),
-            Err(error) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "shards have no home until this worker's lease ends; stopping it"
-                );
-                self.abort.cancel();
             }
         }
     }

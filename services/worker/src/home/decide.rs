@@ -280,8 +280,9 @@ impl Home {
         body: Body,
     ) {
         let key = request_key(node, &digest);
+        // The body of a repeated or refused request is left to the sweep: when the gateway repeats a command whose answer
+        // got lost, this is the body of the message that was queued then.
         if let Some(receipt) = self.receipts.get(&key, call.now) {
-            self.free(call.site, &body);
             return self.answer(call, Answer::Posted { msg_id: receipt.msg_id, posted: receipt.posted });
         }
         let sender = Sender { uid: node.uid, node: node.node };
@@ -292,10 +293,7 @@ impl Home {
                 let (msg_id, posted) = self.post_message(call, node, key, content, data, body, owed);
                 self.answer(call, Answer::Posted { msg_id, posted });
             }
-            Err(refusal) => {
-                self.free(site, &body);
-                self.refuse(call, &refusal);
-            }
+            Err(refusal) => self.refuse(call, &refusal),
         }
     }
 
@@ -404,12 +402,5 @@ impl Home {
     fn all_nodes(&self, site: SiteId, uid: Uid) -> Vec<Owed> {
         let nodes = |member: &Member| member.nodes.iter().map(|node| node.num).collect();
         self.members.get(&(site, uid)).map(|member| Owed { uid, nodes: nodes(member) }).into_iter().collect()
-    }
-
-    /// A body that came with a request of which nothing comes.
-    fn free(&mut self, site: SiteId, body: &Body) {
-        if let Body::Stored(body) = body {
-            self.free_bodies.push((site, *body));
-        }
     }
 }
