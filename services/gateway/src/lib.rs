@@ -1,1 +1,107 @@
-//! See the package description in Cargo.toml.
+//! The gateway: terminates TLS, finds the site by SNI, speaks TMTP, and turns requests into commands and events into
+//! frames. Gateways are interchangeable; one must never hold anything that may not be lost, and must never open a
+//! database connection except through the body store.
+//!
+//! | module | is |
+//! |---|---|
+//! | `accept` | takes connections, shakes hands, starts links |
+//! | `link` | one connection: moves octets between its socket and its session |
+//! | `session` | what a link means to the cluster; a pure state machine |
+//! | `hub` | all sessions of this gateway, and everything they share: publisher, events, lease, clock |
+//! | `sites`, `tls` | which site and which certificate a client gets |
+//!
+//! All that changes a session happens under its lock and in one place, [`hub::Hub`]'s `turn`; what the session
+//! publishes is queued before the lock is let go. So the order of a session's commands is the order of its turns.
+
+mod accept;
+mod config;
+mod hub;
+mod link;
+mod metrics;
+mod session;
+mod sites;
+mod tls;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tmtp_bodies::Bodies;
+use tmtp_bus::Bus;
+use tmtp_chassis::{Context, Health};
+use tokio_util::sync::CancellationToken;
+
+pub use config::{Config, Limits, Listen, SitesConfig, TlsConfig};
+pub use metrics::Metrics;
+
+use hub::{BusTask, Hub};
+use sites::Sites;
+use tls::Certificates;
+
+/// How often the body store is asked whether it answers.
+const BODIES_PING_EVERY: Duration = Duration::from_secs(2);
+
+/// Serves until the process is asked to stop, then lets the links go and leaves the cluster.
+pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
+    let config = &cx.config;
+    let metrics = Metrics::register(&cx.registry).context("register metrics")?;
+    let bus = Bus::connect(config.redis.url.expose()).await.context("connect to Redis")?;
+    bus.check_policy().await.context("check the set-up of Redis")?;
+    let bodies = Bodies::open(&config.bodies).context("open the body store")?;
+    let sites = Arc::new(Sites::new(config.sites.default.as_deref()));
+    let certificates = Arc::new(Certificates::new(config.tls.certificates.clone()));
+    let hub = Arc::new(Hub::new(config, metrics, bodies.clone()));
+
+    // What the links need to say goodbye goes on after the drain has begun.
+    let stop = CancellationToken::new();
+    let mut bus_task = BusTask::new(Arc::clone(&hub), bus.clone(), Arc::clone(&sites), cx.health.clone(), config);
+    bus_task.begin().await.context("join the cluster")?;
+    certificates.load(&hub.metrics, &cx.health).await;
+    cx.life.spawn("publish", hub::publish(Arc::clone(&hub), bus, stop.clone()));
+    cx.life.spawn("bus", bus_task.run(stop.clone()));
+    cx.life.spawn("sweep", hub::sweep(Arc::clone(&hub), stop.clone()));
+    cx.life.spawn("ping bodies", ping_bodies(bodies, cx.health.clone(), stop.clone()));
+    cx.life.spawn(
+        "watch certificates",
+        tls::watch(
+            Arc::clone(&certificates),
+            config.tls.reload_every,
+            hub.metrics.clone(),
+            cx.health.clone(),
+            stop.clone(),
+        ),
+    );
+
+    let tls = tls::server_config(certificates, Arc::clone(&sites)).context("set TLS up")?;
+    let listener = accept::bind(config.listen.address).context("bind the TMTP listener")?;
+    tracing::info!(address = %listener.local_addr()?, gateway = %hub.gateway, "listening for TMTP");
+    let acceptor = accept::Acceptor::new(Arc::clone(&hub), sites, tls, config);
+    cx.life.spawn("accept", acceptor.run(listener, cx.life.drain()));
+    cx.health.ready();
+
+    cx.life.drain().cancelled().await;
+    cx.health.not_ready("draining");
+    let abort = cx.life.abort();
+    tokio::select! {
+        () = hub.drain(config.listen.drain_over) => {}
+        () = abort.cancelled() => {}
+    }
+    stop.cancel();
+    Ok(())
+}
+
+/// Reports whether the body store answers, and recovers by itself.
+async fn ping_bodies(bodies: Bodies, health: Health, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut clock = tokio::time::interval(BODIES_PING_EVERY);
+    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = clock.tick() => {}
+            () = stop.cancelled() => return Ok(()),
+        }
+        tokio::select! {
+            result = bodies.ping() => health.set("bodies", result.map_err(|error| format!("{:#}", anyhow::Error::from(error)))),
+            () = stop.cancelled() => return Ok(()),
+        }
+    }
+}

@@ -54,6 +54,8 @@ mod refused {
 
 /// Uids in `info` that are sure to fit its header; more follow as `ohi` frames.
 const OHI_IN_INFO: usize = 1_500;
+/// How long a client's machine is asked whether it is still there: a little more than it has to answer.
+const PROBE_FOR: Duration = Duration::from_secs(6);
 
 /// How the link closes the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +100,6 @@ enum Ending {
 }
 
 /// A session. See the module's text.
-#[derive(Debug)]
 pub struct Session {
     site: Arc<Site>,
     phase: Phase,
@@ -117,6 +118,8 @@ pub struct Session {
     stalled: Option<Duration>,
     /// The link has taken something and not reported yet that all of it is written.
     writing: bool,
+    /// Until when the client's machine is asked whether it is still there.
+    probed_until: Option<Duration>,
 }
 
 impl Session {
@@ -136,6 +139,7 @@ impl Session {
             heard: Duration::ZERO,
             stalled: None,
             writing: false,
+            probed_until: None,
         }
     }
 }
@@ -246,6 +250,7 @@ impl Session {
         self.leave(t);
         self.replies = Vec::new();
         self.decoder = Decoder::new();
+        self.probed_until = None;
         self.ending = Ending::Gone { since: t.now };
     }
 }
@@ -278,7 +283,7 @@ impl Session {
     }
 
     /// A message for the client. What belongs to another opening of the session is not taken: it comes again.
-    pub fn deliver(&mut self, t: &mut Turn<'_>, opened: u64, message: Message) {
+    pub fn deliver(&mut self, t: &mut Turn<'_>, opened: u64, message: Arc<Message>) {
         if !matches!((&self.ending, &self.phase), (Ending::No, Phase::Open { .. })) {
             return;
         }
@@ -314,6 +319,19 @@ impl Session {
         self.conclude_when_detached(t);
         self.pass_acks(t);
         t.wake |= held_up && self.wants_input(t.limits);
+    }
+
+    /// Somebody wants this session's node: the link asks the client's machine whether it is still there.
+    pub fn probe(&mut self, t: &mut Turn<'_>) {
+        if matches!(self.ending, Ending::No) {
+            self.probed_until = Some(t.now + PROBE_FOR);
+            t.wake = true;
+        }
+    }
+
+    /// The link is to ask the client's machine whether it is still there.
+    pub fn is_probed(&self) -> bool {
+        self.probed_until.is_some()
     }
 
     /// Opens the session again, because something may have been lost.
@@ -354,6 +372,10 @@ impl Session {
         if !self.wants_input(t.limits) {
             self.heard = t.now;
         }
+        if self.probed_until.is_some_and(|until| until <= t.now) {
+            self.probed_until = None;
+            t.wake = true;
+        }
         if self.ending_due(t.limits).is_some_and(|due| due <= t.now) {
             self.end_by_time(t);
         }
@@ -369,10 +391,13 @@ impl Session {
 
     /// When [`Self::tick`] has something to do, unless something else happens first.
     pub fn deadline(&self, limits: &Limits) -> Option<Duration> {
-        [self.ending_due(limits), self.home.republish_at(limits.republish_after), self.redeliver_due(limits)]
-            .into_iter()
-            .flatten()
-            .min()
+        let due = [
+            self.ending_due(limits),
+            self.home.republish_at(limits.republish_after),
+            self.redeliver_due(limits),
+            self.probed_until,
+        ];
+        due.into_iter().flatten().min()
     }
 
     /// The socket is gone, and the home holds nothing of this session: it can be forgotten.
@@ -383,11 +408,6 @@ impl Session {
     /// The client is logged in and served.
     pub fn is_open(&self) -> bool {
         matches!((&self.ending, &self.phase), (Ending::No, Phase::Open { .. }))
-    }
-
-    /// Which site it belongs to.
-    pub fn site(&self) -> &Arc<Site> {
-        &self.site
     }
 }
 

@@ -1,1 +1,32 @@
-//! See the package description in Cargo.toml.
+//! Whole clusters for tests: a private Postgres and Redis, and our real programs as processes beside them.
+//!
+//! A test reads like a story: `cluster.gateway(0).connect("ann")`, `cluster.worker(1).kill()`. Whatever it starts ends
+//! with it, however it ends. The harness must never touch a process that it did not start, and never wait for time to
+//! pass: it waits for conditions, each with a deadline, and says what it saw when one does not come true.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`Setup`], [`Cluster`] | which programs run, with which settings, and the databases below them |
+//! | [`Program`] | one process of ours: start, kill, pause, memory, metrics |
+//! | [`Gateway`], [`Link`] | a client's view: who connects where, and what comes |
+//! | [`Certificates`] | what the gateways show to their clients |
+//!
+//! Clusters take turns, also those of different test processes: two at a time would measure each other.
+
+mod binaries;
+mod certificates;
+mod cluster;
+mod gateway;
+mod http;
+mod link;
+mod program;
+mod setup;
+mod turns;
+mod watchdog;
+
+pub use certificates::Certificates;
+pub use cluster::Cluster;
+pub use gateway::Gateway;
+pub use link::{Delivery, End, Link, WAIT, barrier, end_of, post};
+pub use program::Program;
+pub use setup::{DEFAULT_SITE, Setup};

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tmtp_contract::{Body, BodyRef, Content, Message};
@@ -31,7 +32,7 @@ pub struct Deliveries {
     /// Handed to this session and not acked, oldest first. The home bounds it (the delivery window).
     in_flight: VecDeque<MsgId>,
     /// Those of them that the link has not taken yet.
-    in_line: VecDeque<Message>,
+    in_line: VecDeque<Arc<Message>>,
     /// Acked by the client and not passed up yet.
     acked: Vec<MsgId>,
     /// When the client last acked or had been written everything, whichever was later.
@@ -40,7 +41,7 @@ pub struct Deliveries {
 
 impl Deliveries {
     /// Takes a message in, unless it is under way already.
-    pub fn push(&mut self, message: Message) -> bool {
+    pub fn push(&mut self, message: Arc<Message>) -> bool {
         let new = !self.in_flight.contains(&message.id);
         if new {
             self.in_flight.push_back(message.id);
@@ -133,9 +134,9 @@ impl Deliveries {
                 unwritable();
                 continue;
             }
-            match message.body {
-                Body::Stored(body) => return Output::Stream(body),
-                Body::Inline(octets) => buffer.extend_from_slice(&octets),
+            match &message.body {
+                Body::Stored(body) => return Output::Stream(*body),
+                Body::Inline(octets) => buffer.extend_from_slice(octets),
                 Body::Empty => {}
             }
         }

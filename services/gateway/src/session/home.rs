@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use tmtp_contract::{Attach, Command, Envelope, RequestId};
+use tmtp_contract::{Attach, Command, Envelope};
 use tmtp_domain::{MsgId, NodeNum, SessionId, SiteId, Uid};
 
 use super::host::{Trace, Turn};
@@ -21,7 +21,7 @@ pub enum Expect {
     /// The answer to a login or registration.
     Opening,
     /// An answer, which becomes the ack of this request.
-    Ack(RequestId),
+    Ack(String),
     /// The news that it is committed.
     Done,
 }
@@ -241,10 +241,10 @@ impl Home {
             return;
         }
         self.heard = t.now;
+        self.attaching = node.is_some();
         if let Some((uid, node)) = node {
             self.opened = self.next;
             self.next += 1;
-            self.attaching = true;
             let pending = self.queue.iter().filter(|place| matches!(place, Place::Command { .. })).count() as u64;
             let attach = Command::Attach(Attach { uid, node, in_flight, pending });
             t.publish.push(self.envelope(self.opened, None, attach));

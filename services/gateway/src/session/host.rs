@@ -108,10 +108,16 @@ impl Cause {
 /// The span of a request, which ends when this is dropped.
 #[derive(Debug)]
 pub struct Trace {
-    /// The span.
-    pub span: tracing::Span,
-    /// The same as W3C trace context, to travel with the command.
+    /// As W3C trace context, to travel with the command.
     pub context: String,
+    _span: tracing::Span,
+}
+
+impl Trace {
+    /// A span that has begun, and its trace context.
+    pub fn new(span: tracing::Span, context: String) -> Self {
+        Self { context, _span: span }
+    }
 }
 
 /// What a session may use and how long it waits. All from the configuration.

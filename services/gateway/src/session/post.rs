@@ -3,7 +3,7 @@
 
 use aws_lc_rs::digest;
 use bytes::{Bytes, BytesMut};
-use tmtp_contract::{Body, BodyRef, Command, DataInfo, Digest, RequestId};
+use tmtp_contract::{Body, BodyRef, Command, DataInfo, Digest};
 use tmtp_domain::{BodyId, Recipient, RecipientKind};
 
 /// What the link does for a body on its way into the store. One at a time; `Put` is reported back.
@@ -28,18 +28,16 @@ pub enum Upload {
 }
 
 /// A request whose data is arriving.
-#[derive(Debug)]
 pub enum Incoming {
     /// Its data is thrown away, and then its ack has this error.
-    Refused { id: RequestId, error: &'static str },
+    Refused { id: String, error: &'static str },
     /// A post.
     Post(Box<Post>),
 }
 
 /// A post whose data is arriving.
-#[derive(Debug)]
 pub struct Post {
-    id: RequestId,
+    id: String,
     recipients: Vec<Recipient>,
     data: DataInfo,
     digest: digest::Context,
@@ -74,7 +72,7 @@ struct Store {
 /// A post whose data is complete.
 pub struct Complete {
     /// The request's name.
-    pub id: RequestId,
+    pub id: String,
     /// What to publish.
     pub command: Command,
     /// What it takes from the budget.
@@ -88,7 +86,7 @@ impl Post {
     /// Begins with the header. `raw` is its text as it came. `store` names the body if it goes to the store, and
     /// its chunk size.
     pub fn new(
-        id: RequestId,
+        id: String,
         recipients: Vec<tmtp_wire::Recipient>,
         data: tmtp_wire::DataInfo,
         raw: &[u8],

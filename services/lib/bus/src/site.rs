@@ -3,6 +3,7 @@
 use redis::{cmd, pipe};
 use tmtp_domain::Site;
 
+use crate::parked::chain;
 use crate::{Bus, Error, keys};
 
 /// Sites per round trip, so that no single command keeps Redis busy for long.
@@ -52,7 +53,8 @@ impl Bus {
                 match rmp_serde::from_slice::<Site>(&octets) {
                     Ok(site) => sites.push(site),
                     Err(error) => {
-                        tracing::error!(site.id = %id, %error, "cannot decode site in the directory")
+                        let error = chain(&error);
+                        tracing::error!(site.id = %id, error, "cannot decode site in the directory");
                     }
                 }
             }

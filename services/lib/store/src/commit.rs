@@ -1,5 +1,7 @@
 //! The commit of a batch: the durability point of invariants I1, I2 and I3.
 
+use std::borrow::Cow;
+
 use sqlx::{Postgres, Row, Transaction};
 use tmtp_domain::{Epoch, MsgId, NodeNum, SecretHash, ShardId, SiteId, Uid};
 use uuid::Uuid;
@@ -185,7 +187,7 @@ struct Nodes<'c> {
     uids: Vec<&'c [u8]>,
     nums: Vec<i16>,
     secrets: Vec<&'c [u8]>,
-    labels: Vec<&'c str>,
+    labels: Vec<Cow<'c, str>>,
 }
 
 impl<'c> Rows<'c> {
@@ -200,7 +202,7 @@ impl<'c> Rows<'c> {
                 self.nodes.uids.push(&uid.0);
                 self.nodes.nums.push(num.0);
                 self.nodes.secrets.push(&secret.0);
-                self.nodes.labels.push(label);
+                self.nodes.labels.push(storable(label));
             }
             Change::Name { site, name, uid } => {
                 self.names.0.push(site.0);
@@ -221,6 +223,11 @@ impl<'c> Rows<'c> {
             Change::CopyInbox { .. } => {}
         }
     }
+}
+
+/// A label may be any text, but Postgres keeps none with U+0000, and a refused row would cost the whole batch.
+fn storable(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{FFFD}")) } else { Cow::Borrowed(text) }
 }
 
 /// Writes changed rows. A member, node or name that exists already is left as it is: the command that made it is being

@@ -130,8 +130,9 @@ impl Store {
     /// Checks that the schema is the one this release works with; the message says what to do otherwise.
     pub async fn check_schema(&self) -> Result<(), Error> {
         let wanted = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
-        let exists: bool =
-            sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&self.pool).await?;
+        let exists: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+            .fetch_one(&self.pool)
+            .await?;
         let found: i64 = if exists {
             sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success")
                 .fetch_one(&self.pool)

@@ -24,7 +24,8 @@ impl Store {
         receipts_after_ms: i64,
     ) -> Result<HashMap<ShardId, Recovery>, Error> {
         let ids: Vec<i16> = shards.iter().map(|shard| shard.0.cast_signed()).collect();
-        let mut found: HashMap<ShardId, Recovery> = shards.iter().map(|shard| (*shard, Recovery::default())).collect();
+        let mut found: HashMap<ShardId, Recovery> =
+            shards.iter().map(|shard| (*shard, Recovery::default())).collect();
         // One snapshot for both: a spill between two reads would hide what it moves.
         let rows = sqlx::query(
             "SELECT shard_id, false AS is_receipts, seq, 0::int8 AS until_ms, entry AS octets

@@ -122,7 +122,10 @@ impl Store {
     /// Ends a worker: gives back all its shards and its lease.
     pub async fn leave(&self, worker: WorkerId) -> Result<(), Error> {
         let mut tx = self.pool.begin().await?;
-        sqlx::query("UPDATE shard SET owner = NULL WHERE owner = $1").bind(worker.0).execute(&mut *tx).await?;
+        sqlx::query("UPDATE shard SET owner = NULL WHERE owner = $1")
+            .bind(worker.0)
+            .execute(&mut *tx)
+            .await?;
         sqlx::query("DELETE FROM worker WHERE worker_id = $1").bind(worker.0).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(())

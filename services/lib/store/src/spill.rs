@@ -75,7 +75,8 @@ pub struct Spilled {
 
 impl Store {
     /// Spills one shard: everything its journal holds up to now is in `spill` or done with. `Fenced` when the shard
-    /// has another owner; then nothing was changed.
+    /// has another owner; then nothing was changed. The same spill may be made again when its answer was lost: it
+    /// changes nothing then. (What it freed is not told again; the sweep finds that.)
     pub async fn spill(
         &self,
         shard: ShardId,
@@ -84,13 +85,14 @@ impl Store {
         spill: &Spill,
     ) -> Result<Spilled, CommitError> {
         let mut tx = self.pool.begin().await.map_err(Error::from)?;
-        let held = sqlx::query("SELECT 1 FROM shard WHERE shard_id = $1 AND epoch = $2 AND commits = $3 FOR UPDATE")
-            .bind(shard.0.cast_signed())
-            .bind(epoch.0)
-            .bind(commits)
-            .fetch_optional(&mut *tx)
-            .await
-            .map_err(Error::from)?;
+        let held =
+            sqlx::query("SELECT 1 FROM shard WHERE shard_id = $1 AND epoch = $2 AND commits = $3 FOR UPDATE")
+                .bind(shard.0.cast_signed())
+                .bind(epoch.0)
+                .bind(commits)
+                .fetch_optional(&mut *tx)
+                .await
+                .map_err(Error::from)?;
         if held.is_none() {
             return Err(CommitError::Fenced);
         }
@@ -109,7 +111,10 @@ impl Store {
     }
 }
 
-async fn write_messages(messages: &[MessageRow], tx: &mut Transaction<'static, Postgres>) -> Result<(), Error> {
+async fn write_messages(
+    messages: &[MessageRow],
+    tx: &mut Transaction<'static, Postgres>,
+) -> Result<(), Error> {
     if messages.is_empty() {
         return Ok(());
     }
@@ -121,7 +126,8 @@ async fn write_messages(messages: &[MessageRow], tx: &mut Transaction<'static, P
     let body_ids: Vec<Option<Uuid>> = messages.iter().map(|row| row.body_id.map(|id| id.0)).collect();
     sqlx::query(
         "INSERT INTO message (site_id, msg_id, owed, header, body, body_id)
-         SELECT * FROM unnest($1::uuid[], $2::int8[], $3::int4[], $4::bytea[], $5::bytea[], $6::uuid[])",
+         SELECT * FROM unnest($1::uuid[], $2::int8[], $3::int4[], $4::bytea[], $5::bytea[], $6::uuid[])
+         ON CONFLICT DO NOTHING",
     )
     .bind(&sites)
     .bind(&ids)
@@ -145,7 +151,8 @@ async fn write_inbox(inbox: &[InboxRow], tx: &mut Transaction<'static, Postgres>
     let ids: Vec<i64> = inbox.iter().map(|row| row.msg_id.to_i64()).collect();
     sqlx::query(
         "INSERT INTO inbox (site_id, uid, node, urgency, msg_id)
-         SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::int2[], $4::int2[], $5::int8[])",
+         SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::int2[], $4::int2[], $5::int8[])
+         ON CONFLICT DO NOTHING",
     )
     .bind(&sites)
     .bind(&uids)
@@ -239,7 +246,9 @@ async fn write_receipts(
 ) -> Result<(), Error> {
     let id = shard.0.cast_signed();
     if let Some((until_ms, pack)) = &spill.receipts {
-        sqlx::query("INSERT INTO receipts (shard_id, until_ms, seq, pack) VALUES ($1, $2, $3, $4)")
+        sqlx::query(
+            "INSERT INTO receipts (shard_id, until_ms, seq, pack) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+        )
             .bind(id)
             .bind(until_ms)
             .bind(commits)

@@ -13,7 +13,7 @@ use super::{Engine, now};
 use crate::home::{Home, Wanted};
 
 impl Engine {
-    /// Loads what a batch wants. `None` when the process ends.
+    /// Loads what a batch wants. `None` when the process ends, or when it cannot be had.
     pub(super) async fn load(&mut self, wanted: Wanted) -> Option<HashMap<(SiteId, String), Uid>> {
         let members: Vec<_> = wanted.members.into_iter().collect();
         let names: Vec<_> = wanted.names.into_iter().collect();
@@ -22,6 +22,13 @@ impl Engine {
         loop {
             match self.try_load(&members, &names, &sites).await {
                 Ok(names) => return Some(names),
+                Err(error) if !error.is_transient() => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "Postgres refused what a batch needs; its commands are passed over and will be repeated"
+                    );
+                    return None;
+                }
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "cannot load what a batch needs");
                     if !self.pause(attempt, "postgres").await {

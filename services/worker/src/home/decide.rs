@@ -50,7 +50,10 @@ impl Home {
             | Command::NewNode { .. }
             | Command::Acks { .. } => {}
         }
-        if let Command::NewAlias { alias, .. } | Command::Register { alias: Some(alias), .. } = &envelope.command {
+        // What is no alias is refused without a look; Postgres would not even take some of it as a parameter.
+        if let Command::NewAlias { alias, .. } | Command::Register { alias: Some(alias), .. } = &envelope.command
+            && Alias::parse(alias).is_ok()
+        {
             wanted.names.insert((site, alias.clone()));
         }
         if matches!(envelope.command, Command::Register { .. } | Command::Login { .. }) {
@@ -70,6 +73,10 @@ impl Home {
         }
         let known = self.sessions.get_mut(&call.from).filter(|session| session.expected == call.seq);
         let Some(session) = known else {
+            if matches!(envelope.command, Command::Detach) && self.give_up_login(call) {
+                self.outbox.done.insert(call.from, call.seq);
+                return;
+            }
             return self.tell_lost(call);
         };
         session.expected += 1;
@@ -268,6 +275,13 @@ impl Home {
         self.deferred.push((gateway, envelope));
     }
 
+    /// The client has hung up while its login waits: let in later, it would sit at its node for nobody.
+    fn give_up_login(&mut self, call: Call) -> bool {
+        let before = self.deferred.len();
+        self.deferred.retain(|(from, login)| (*from, login.session) != call.from || login.seq >= call.seq);
+        self.deferred.len() < before
+    }
+
     // Requests.
 
     fn post(
@@ -351,9 +365,9 @@ impl Home {
         let mut acked = Vec::with_capacity(ids.len());
         for &id in ids {
             let flight = self.sessions.get_mut(&from).and_then(|session| session.acked(id));
-            let Some(flight) = flight else { continue };
-            // A spill may have moved it to the rows meanwhile.
-            if flight.in_rows || !self.remove(node, id) {
+            // A spill may have moved it to the rows meanwhile. And it need not be in flight: an ack that was on its way
+            // when the session was opened anew comes behind the `Attach`, which does not name its message any more.
+            if flight.is_some_and(|flight| flight.in_rows) || !self.remove(node, id) {
                 self.ack_row(node, id);
             }
             acked.push(id);

@@ -75,9 +75,12 @@ impl Session {
         self.in_flight.push_back(flight);
     }
 
-    /// Takes an acked message out of flight; `None` when it was not in flight.
+    /// Takes an acked message out of flight; `None` when it was not in flight, and then it is not sent any more either.
     pub fn acked(&mut self, id: MsgId) -> Option<InFlight> {
-        let index = self.in_flight.iter().position(|flight| flight.id == id)?;
+        let Some(index) = self.in_flight.iter().position(|flight| flight.id == id) else {
+            self.page.retain(|(_, message)| message.id != id);
+            return None;
+        };
         let flight = self.in_flight.remove(index)?;
         self.in_flight_bytes = self.in_flight_bytes.saturating_sub(flight.bytes);
         Some(flight)

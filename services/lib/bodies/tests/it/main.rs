@@ -1,5 +1,7 @@
 //! One suite of cases for both back ends, and what each has to itself.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
+
 mod outage;
 mod postgres;
 mod s3;

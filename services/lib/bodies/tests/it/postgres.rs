@@ -128,8 +128,9 @@ async fn the_sweeper_skips_chunks() {
     let page = rig.bodies.stale(Duration::ZERO, None, 1_000).await.unwrap();
     assert_eq!(page.bodies.len(), 20);
     assert!(page.bodies.iter().all(|found| found.chunks == 2_001));
-    // A session hands its statistics in with some delay, but those of one statement together.
+    // A session hands its statistics in with some delay, those of one statement together, when it is done with one.
     let after = tmtp_testkit::eventually(Duration::from_secs(30), "the store's statistics", async || {
+        rig.bodies.ping().await.unwrap();
         let now = entries_read().await;
         (now > before).then_some(now)
     })

@@ -1,0 +1,182 @@
+//! `tmtpctl site`: sites are made here, and workers and gateways learn of them within seconds.
+//! It must never change a site that exists.
+
+use anyhow::{Context as _, bail, ensure};
+use clap::Subcommand;
+use tmtp_domain::{Registration, Site as Row, SiteId};
+use tmtp_store::{CreateSite, CreateSiteError, Store};
+use uuid::Uuid;
+
+use crate::{database::Database, text::printable};
+
+/// The name is part of the first frame of every connection.
+const NAME_MAX: usize = 255;
+/// Sites read at a time.
+const PAGE: i64 = 1_000;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Site {
+    /// Make a site, and print its id and shard
+    Create(Create),
+    /// List all sites
+    List(List),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Create {
+    #[command(flatten)]
+    database: Database,
+    /// What clients show
+    #[arg(long, value_parser = parse_name)]
+    name: String,
+    /// Host name under which clients reach the site; may be given several times. `*.` in front stands for one label
+    #[arg(long = "domain", value_name = "DOMAIN", required = true, value_parser = parse_domain)]
+    domains: Vec<String>,
+    /// Who may register
+    #[arg(long, value_name = "open|closed")]
+    registration: Registration,
+    /// Succeed when a site with these domains exists
+    #[arg(long)]
+    if_missing: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    database: Database,
+}
+
+impl Site {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Create(create) => create.run().await,
+            Self::List(list) => list.run().await,
+        }
+    }
+}
+
+impl Create {
+    async fn run(self) -> anyhow::Result<()> {
+        let store = self.database.open().await?;
+        if self.if_missing && self.exists(&store).await? {
+            return Ok(());
+        }
+        let site = CreateSite {
+            id: SiteId(Uuid::new_v4()),
+            name: self.name.clone(),
+            domains: self.domains.clone(),
+            registration: self.registration,
+        };
+        match store.create_site(&site).await {
+            Ok(shard) => println!("site {} in shard {shard} is made", site.id),
+            // Somebody else was faster.
+            Err(CreateSiteError::DomainTaken) if self.if_missing && self.exists(&store).await? => {}
+            Err(CreateSiteError::DomainTaken) => {
+                bail!("one of the domains belongs to a site already; `tmtpctl site list` shows which")
+            }
+            Err(CreateSiteError::Store(error)) => return Err(error).context("make the site"),
+        }
+        Ok(())
+    }
+
+    /// Whether one site has all the domains. That several have some of them is an error: the caller means something
+    /// that is not there, and that cannot be made.
+    async fn exists(&self, store: &Store) -> anyhow::Result<bool> {
+        let mut owners = Vec::new();
+        for domain in &self.domains {
+            owners.push(store.site_by_domain(domain).await.context("look for the site")?);
+        }
+        let Some(site) = owners.iter().flatten().next() else { return Ok(false) };
+        for (domain, owner) in self.domains.iter().zip(&owners) {
+            ensure!(
+                owner.as_ref().is_some_and(|owner| owner.id == site.id),
+                "site {} exists, but {domain} is not one of its domains: {}",
+                site.id,
+                site.domains.join(", ")
+            );
+        }
+        println!("site {} in shard {} is there already", site.id, site.shard);
+        Ok(true)
+    }
+}
+
+impl List {
+    async fn run(self) -> anyhow::Result<()> {
+        let store = self.database.open().await?;
+        let mut revision = 0;
+        loop {
+            let page = store.sites_since(revision, PAGE).await.context("read the sites")?;
+            let Some(last) = page.last() else { return Ok(()) };
+            revision = last.revision;
+            page.iter().for_each(print);
+        }
+    }
+}
+
+fn print(site: &Row) {
+    println!(
+        "{}  shard {}  {}  registration {}  {}  {}",
+        site.id,
+        site.shard,
+        site.status.as_str(),
+        site.registration.as_str(),
+        site.domains.join(","),
+        printable(&site.name)
+    );
+}
+
+fn parse_name(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("a site needs a name".into()),
+        name if name.len() > NAME_MAX => Err(format!("a name has at most {NAME_MAX} octets")),
+        name => Ok(name.to_owned()),
+    }
+}
+
+/// What a client may send as SNI, or a pattern for that.
+fn parse_domain(text: &str) -> Result<String, String> {
+    let domain = text.to_ascii_lowercase();
+    let labels = domain.strip_prefix("*.").unwrap_or(&domain);
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|octet| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    // Clients send no SNI for an address, so a site cannot be chosen by it.
+    let is_address = labels.parse::<std::net::IpAddr>().is_ok();
+    if domain.len() <= 253 && labels.split('.').all(is_label) && !is_address {
+        Ok(domain)
+    } else {
+        Err("give a host name such as chat.example.org or *.example.org".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: only what can arrive as SNI is taken; method: good and bad names.
+    #[test]
+    fn domains() {
+        for good in ["localhost", "a.example.org", "*.example.org", "x--y.example.org", "1.example.org"] {
+            assert_eq!(parse_domain(good), Ok(good.to_owned()));
+        }
+        assert_eq!(parse_domain("A.Example.ORG").as_deref(), Ok("a.example.org"));
+        let long = "a.".repeat(130);
+        for bad in ["", "*", "*.", "a..b", "-a.b", "a-.b", "a b", "ä.org", "127.0.0.1", "a.*.b", &long] {
+            assert!(parse_domain(bad).is_err(), "{bad}");
+        }
+    }
+
+    /// Goal: no site without a name, none with an endless one; method: the edges.
+    #[test]
+    fn names() {
+        assert_eq!(parse_name(" N "), Ok("N".to_owned()));
+        assert!(parse_name(" ").is_err());
+        assert!(parse_name(&"n".repeat(NAME_MAX)).is_ok());
+        assert!(parse_name(&"n".repeat(NAME_MAX + 1)).is_err());
+    }
+}

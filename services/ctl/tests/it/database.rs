@@ -1,0 +1,71 @@
+//! The commands that work on the database.
+
+use std::process::{Command, Output};
+
+use tmtp_testkit::fresh_database;
+
+/// Runs `tmtpctl` with the words of `line`, and the database in the environment.
+fn tmtpctl(url: &str, line: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tmtpctl"))
+        .args(line.split(' '))
+        .env("DATABASE_URL", url)
+        .output()
+        .expect("the program starts")
+}
+
+fn text(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets).into_owned()
+}
+
+/// Succeeds and gives what was printed.
+#[track_caller]
+fn succeed(url: &str, line: &str) -> String {
+    let output = tmtpctl(url, line);
+    assert_eq!(output.status.code(), Some(0), "{line}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Fails with the code and gives the complaint.
+#[track_caller]
+fn fail(url: &str, line: &str, code: i32) -> String {
+    let output = tmtpctl(url, line);
+    assert_eq!(output.status.code(), Some(code), "{line}: {}", text(&output.stdout));
+    text(&output.stderr)
+}
+
+/// Goal: a site needs a migrated database, is made once, and is found again; method: the commands in the order in
+/// which a deployment uses them, with the mistakes that people make.
+#[test]
+fn migrate_and_make_sites() {
+    let url = fresh_database();
+    let create = "site create --name One --domain One.example.org --domain localhost --registration open";
+    assert!(fail(&url, create, 1).contains("tmtpctl migrate"));
+    assert!(succeed(&url, "migrate --shards 8").contains("8 shards"));
+    assert!(succeed(&url, "migrate").contains("8 shards"));
+
+    let made = succeed(&url, create);
+    let id = made.split(' ').nth(1).expect("the id is the second word").to_owned();
+    assert!(fail(&url, create, 1).contains("site list"), "a domain belongs to one site");
+    assert!(succeed(&url, &format!("{create} --if-missing")).contains(&id));
+    let more = fail(&url, &format!("{create} --domain new.example.org --if-missing"), 1);
+    assert!(more.contains("new.example.org is not one of its domains"), "{more}");
+
+    let list = succeed(&url, "site list");
+    assert_eq!(list.lines().count(), 1, "{list}");
+    assert!(
+        list.contains(&id)
+            && list.contains("localhost,one.example.org")
+            && list.contains("registration open")
+    );
+}
+
+/// Goal: wrong lines and unreachable servers are told apart, and no password is shown; method: one of each.
+#[test]
+fn complaints() {
+    let url = "postgres://someone:secret-word@127.0.0.1:1/nothing";
+    let complaint = fail(url, "migrate", 1);
+    assert!(complaint.contains("DATABASE_URL") && !complaint.contains("secret-word"), "{complaint}");
+    let complaint = fail(url, "site create --name N --domain 127.0.0.1 --registration open", 2);
+    assert!(complaint.contains("host name") && !complaint.contains("secret-word"), "{complaint}");
+    assert!(!succeed(url, "site create --help").contains("secret-word"));
+}

@@ -1,0 +1,155 @@
+//! A running cluster. Its parts end in the order in which they are declared: programs before the databases below them.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use sqlx::{Connection as _, PgConnection};
+use tempfile::TempDir;
+use tmtp_domain::{Registration, SiteId};
+use tmtp_store::{CreateSite, Store, Waiting};
+use tmtp_testkit::{Postgres, Redis, eventually};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use uuid::Uuid;
+
+use crate::turns::Turn;
+use crate::{Certificates, Gateway, Program, WAIT};
+
+/// The database of the cluster.
+pub(crate) const DATABASE: &str = "postern";
+
+/// What is delivered and acked has to be gone from everywhere by then (invariant I9).
+const ERASED_WITHIN: Duration = Duration::from_mins(1);
+
+/// A cluster that serves. A test ends it with [`Cluster::passed`]; otherwise its drop prints the ends of all logs.
+pub struct Cluster {
+    pub(crate) gateways: Vec<Door>,
+    pub(crate) workers: Vec<Program>,
+    /// For what tests look up in the database.
+    pub store: Store,
+    /// The streams. Tests may stop it.
+    pub redis: Redis,
+    /// The database. Tests may stop it.
+    pub postgres: Postgres,
+    /// What the gateways show.
+    pub certificates: Certificates,
+    pub(crate) folder: TempDir,
+    pub(crate) passed: bool,
+    #[expect(dead_code, reason = "the next cluster may start when this one has ended")]
+    pub(crate) turn: Turn,
+}
+
+/// A gateway with the port for clients.
+pub(crate) struct Door {
+    pub(crate) program: Program,
+    pub(crate) address: SocketAddr,
+}
+
+impl Cluster {
+    /// The gateway of this number, as clients of the default site see it.
+    ///
+    /// # Panics
+    /// When the cluster has fewer.
+    pub fn gateway(&self, number: usize) -> Gateway<'_> {
+        let door = &self.gateways[number];
+        Gateway::new(&door.program, door.address)
+    }
+
+    /// The worker of this number.
+    ///
+    /// # Panics
+    /// When the cluster has fewer.
+    pub fn worker(&self, number: usize) -> &Program {
+        &self.workers[number]
+    }
+
+    /// All its programs.
+    pub fn programs(&self) -> impl Iterator<Item = &Program> {
+        self.gateways.iter().map(|door| &door.program).chain(&self.workers)
+    }
+
+    /// Makes a site and waits until every gateway serves it by its first domain.
+    pub async fn add_site(&self, name: &str, domains: &[&str], registration: Registration) -> Result<()> {
+        let site = CreateSite {
+            id: SiteId(Uuid::new_v4()),
+            name: name.to_owned(),
+            domains: domains.iter().map(|&domain| domain.to_owned()).collect(),
+            registration,
+        };
+        self.store.create_site(&site).await?;
+        let domain = domains.first().context("a site needs a domain")?;
+        for number in 0..self.gateways.len() {
+            let gateway = self.gateway(number).at(domain);
+            let what = format!("{} to serve {domain}", gateway.name());
+            let served = async || gateway.greeting().await.is_ok_and(|greeting| greeting.name == name).then_some(());
+            eventually(WAIT, &what, served).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes everything from Redis while it runs.
+    pub async fn flush_redis(&self) -> Result<()> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.redis.port())).await.context("reach Redis")?;
+        stream.write_all(b"FLUSHALL\r\n").await.context("tell Redis")?;
+        let mut answer = [0; 5];
+        stream.read_exact(&mut answer).await.context("hear from Redis")?;
+        ensure!(&answer == b"+OK\r\n", "Redis says {:?}", String::from_utf8_lossy(&answer));
+        Ok(())
+    }
+
+    /// Chunks in the body store, whoever refers to them.
+    pub async fn body_chunks(&self) -> Result<i64> {
+        let mut connection = PgConnection::connect(&self.postgres.url(DATABASE)).await.context("reach Postgres")?;
+        let count = sqlx::query_scalar("SELECT count(*) FROM body_chunk").fetch_one(&mut connection).await?;
+        connection.close().await?;
+        Ok(count)
+    }
+
+    /// Waits until the body store is empty.
+    pub async fn wait_for_no_chunks(&self, within: Duration) -> Result<()> {
+        let empty = async || (self.body_chunks().await.ok()? == 0).then_some(());
+        let waited = eventually(within, "the body store to be empty", empty).await;
+        waited.with_context(|| "chunks are left behind")
+    }
+
+    /// Waits until nothing of what was sent is left: no journal, no rows, no bodies.
+    pub async fn wait_until_erased(&self) -> Result<()> {
+        let empty = async || (self.store.waiting().await.ok()? == Waiting::default()).then_some(());
+        if let Err(error) = eventually(ERASED_WITHIN, "all that was delivered to be gone", empty).await {
+            return Err(error.context(format!("left: {:?}", self.store.waiting().await)));
+        }
+        self.wait_for_no_chunks(ERASED_WITHIN).await
+    }
+
+    /// Waits until all programs are ready.
+    pub async fn wait_until_ready(&self) -> Result<()> {
+        for program in self.programs() {
+            program.ready().await?;
+        }
+        Ok(())
+    }
+
+    /// Ends a test that went well.
+    ///
+    /// # Errors
+    /// When a program has ended by itself, or a bug shows in its log.
+    pub fn passed(mut self) -> Result<()> {
+        let complaints: Vec<String> = self.programs().filter_map(Program::complaint).collect();
+        ensure!(complaints.is_empty(), "{}", complaints.join(", "));
+        self.passed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Cluster {
+    #[expect(clippy::print_stderr, reason = "for the one who reads why a test failed")]
+    fn drop(&mut self) {
+        if !self.passed {
+            for program in self.programs() {
+                eprintln!("{}", program.log_tail());
+            }
+            eprintln!("the cluster was in {}", self.folder.path().display());
+        }
+    }
+}

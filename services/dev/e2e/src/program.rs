@@ -1,0 +1,255 @@
+//! One process of ours, with its settings, its log and its monitor port. Keeps its child under a lock, so that a test
+//! can kill what another task of it uses. Must never signal an id whose process it has already waited for.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tmtp_testkit::{eventually, free_port};
+
+use crate::watchdog::Watchdog;
+use crate::{binaries, http};
+
+/// A debug build on a loaded machine; an idle one is ready within a second.
+const START_DEADLINE: Duration = Duration::from_mins(1);
+/// Longer than the programs' own grace.
+const END_DEADLINE: Duration = Duration::from_secs(40);
+/// Lines of a log that a failure shows.
+const TAIL: usize = 40;
+
+/// A program that was started at least once.
+pub struct Program {
+    name: String,
+    binary: PathBuf,
+    /// The cluster's folder, which marks the process as the cluster's.
+    folder: PathBuf,
+    environment: Vec<(String, String)>,
+    monitor: SocketAddr,
+    watchdog: Arc<Watchdog>,
+    child: Mutex<Option<Child>>,
+}
+
+/// What a program is started from.
+pub(crate) struct Plan {
+    /// As in `tmtp-gateway`.
+    pub(crate) binary: &'static str,
+    /// Names the log.
+    pub(crate) name: String,
+    /// Settings, as environment variables.
+    pub(crate) environment: Vec<(String, String)>,
+    /// The cluster's.
+    pub(crate) folder: PathBuf,
+    /// The cluster's.
+    pub(crate) watchdog: Arc<Watchdog>,
+}
+
+impl Program {
+    /// Starts the process, and does not wait for it.
+    pub(crate) fn spawn(plan: Plan) -> Result<Self> {
+        let monitor = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let mut environment = plan.environment;
+        environment.push(("TMTP_MONITOR__ADDRESS".to_owned(), monitor.to_string()));
+        let program = Self {
+            binary: binaries::find(plan.binary)?,
+            name: plan.name,
+            folder: plan.folder,
+            environment,
+            monitor,
+            watchdog: plan.watchdog,
+            child: Mutex::new(None),
+        };
+        program.start_process()?;
+        Ok(program)
+    }
+
+    /// Such as `gateway-0`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The id of the running process.
+    pub fn pid(&self) -> Result<i32> {
+        let child = self.child();
+        let child = child.as_ref().with_context(|| format!("{} does not run", self.name))?;
+        i32::try_from(child.id()).context("a process id beyond i32")
+    }
+
+    /// Ends the process as a crash would, at once.
+    pub fn kill(&self) -> Result<()> {
+        let mut child = self.child().take().with_context(|| format!("{} does not run", self.name))?;
+        child.kill().context("kill")?;
+        child.wait().context("wait for the killed process")?;
+        Ok(())
+    }
+
+    /// Asks the process to end, and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not end within its grace; it goes on running then.
+    pub async fn terminate(&self) -> Result<ExitStatus> {
+        self.signal(Signal::SIGTERM)?;
+        let what = format!("{} to end", self.name);
+        let status = eventually(END_DEADLINE, &what, async || {
+            self.child().as_mut().and_then(|child| child.try_wait().transpose())
+        });
+        let status = status.await?.context("wait for the process")?;
+        *self.child() = None;
+        Ok(status)
+    }
+
+    /// Stops the process where it is (SIGSTOP), like a stalled machine.
+    pub fn pause(&self) -> Result<()> {
+        self.signal(Signal::SIGSTOP)
+    }
+
+    /// Ends a [`Program::pause`].
+    pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::SIGCONT)
+    }
+
+    /// Kills the process if it runs, starts it anew on its old ports, and waits until it is ready.
+    pub async fn restart(&self) -> Result<()> {
+        if self.child().is_some() {
+            self.kill()?;
+        }
+        self.start_process()?;
+        self.ready().await
+    }
+
+    /// Waits until the process says that it is ready.
+    ///
+    /// # Errors
+    /// When it ends instead, or takes too long.
+    pub async fn ready(&self) -> Result<()> {
+        let what = format!("{} to be ready", self.name);
+        let ready = eventually(START_DEADLINE, &what, async || {
+            match self.exit_status() {
+                Ok(None) => {}
+                Ok(Some(status)) => return Some(Err(anyhow::anyhow!("{} ended ({status})", self.name))),
+                Err(error) => return Some(Err(error)),
+            }
+            let answer = http::get(self.monitor, "/readyz").await.ok()?;
+            (answer.status == 200).then_some(Ok(()))
+        });
+        ready.await.flatten().with_context(|| self.log_tail())
+    }
+
+    /// Whether it says of itself that it is ready. False while it does not answer.
+    pub async fn is_ready(&self) -> bool {
+        http::get(self.monitor, "/readyz").await.is_ok_and(|answer| answer.status == 200)
+    }
+
+    /// Its metrics as a scraper sees them.
+    pub async fn scrape(&self) -> Result<String> {
+        Ok(http::get(self.monitor, "/metrics").await?.text)
+    }
+
+    /// The value of a metric, summed over its labels.
+    ///
+    /// # Errors
+    /// When the program does not answer, or has no such metric.
+    pub async fn metric(&self, name: &str) -> Result<f64> {
+        let text = self.scrape().await?;
+        let values = text.lines().filter_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            rest.starts_with([' ', '{']).then(|| rest.rsplit(' ').next()?.parse::<f64>().ok()).flatten()
+        });
+        let values: Vec<f64> = values.collect();
+        if values.is_empty() {
+            bail!("{} has no metric {name}", self.name);
+        }
+        Ok(values.iter().sum())
+    }
+
+    /// The most memory that the process has had resident so far, in octets.
+    pub fn peak_memory(&self) -> Result<u64> {
+        let path = format!("/proc/{}/status", self.pid()?);
+        let status = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().context("VmHWM is no number")?;
+        Ok(kib << 10)
+    }
+
+    /// Everything the program has logged, over all its lives.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// The end of it.
+    pub fn log_tail(&self) -> String {
+        let text = self.log();
+        let lines: Vec<&str> = text.lines().collect();
+        let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n  ");
+        format!("the log of {} ends with:\n  {tail}\n", self.name)
+    }
+
+    /// What is wrong with the process now: it ended by itself, or a bug showed in its log.
+    pub(crate) fn complaint(&self) -> Option<String> {
+        if let Ok(Some(status)) = self.exit_status() {
+            return Some(format!("{} ended by itself ({status})", self.name));
+        }
+        self.log().contains("panicked at").then(|| format!("{} has panicked", self.name))
+    }
+
+    fn start_process(&self) -> Result<()> {
+        let config = self.folder.join(format!("{}.toml", self.name));
+        File::create(&config).context("make the configuration file")?;
+        let log = File::options().create(true).append(true).open(self.log_path()).context("open the log")?;
+        let child = Command::new(&self.binary)
+            // Nothing but this marks the process as ours, for the watchdog.
+            .arg("--config")
+            .arg(&config)
+            .arg("run")
+            .env_clear()
+            .envs(["PATH", "RUST_BACKTRACE"].iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().context("share the log")?)
+            .stderr(log)
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("start {}", self.binary.display()))?;
+        self.watchdog.watch(child.id())?;
+        *self.child() = Some(child);
+        Ok(())
+    }
+
+    /// `None` while it runs, or if it was ended on purpose.
+    fn exit_status(&self) -> Result<Option<ExitStatus>> {
+        match self.child().as_mut() {
+            Some(child) => child.try_wait().context("look after the process"),
+            None => Ok(None),
+        }
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = Pid::from_raw(self.pid()?);
+        kill(pid, signal).with_context(|| format!("send {signal} to {}", self.name))
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.join(format!("{}.log", self.name))
+    }
+
+    fn child(&self) -> MutexGuard<'_, Option<Child>> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Nothing to be done about one that cannot be killed.
+        if let Some(mut child) = self.child().take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! The gateway's configuration. Every limit of the gateway is here, with its unit and the reason of its default.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tmtp_chassis::config::{Humantime, Log, Monitor, Process, Redis, Runtime, Tracing};
+use tmtp_chassis::schemars::JsonSchema;
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(crate = "tmtp_chassis::schemars")]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// What is logged, and how.
+    pub log: Log,
+    /// The internal port for health, readiness and metrics.
+    pub monitor: Monitor,
+    /// Export of traces.
+    pub tracing: Tracing,
+    /// Threads, and the time a stop may take.
+    pub runtime: Runtime,
+    /// The connection to Redis.
+    pub redis: Redis,
+    /// Where bodies above the inline limit are stored.
+    pub bodies: tmtp_bodies::Config,
+    /// Where and how clients connect.
+    pub listen: Listen,
+    /// Certificates.
+    pub tls: TlsConfig,
+    /// Which site a client gets.
+    pub sites: SitesConfig,
+    /// How much of what a client, or all of them, may use; and how long things may take.
+    pub limits: Limits,
+}
+
+/// Where and how clients connect.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(crate = "tmtp_chassis::schemars")]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// Where TMTP clients connect. Port 0 picks a free port, which the log then names.
+    pub address: SocketAddr,
+    /// Over how long a stop spreads the ends of its links: clients come back after two minutes, and should not all
+    /// come at once. `0s` ends them at once. Has to end well before `runtime.shutdown_grace`.
+    #[serde(with = "Humantime")]
+    pub drain_over: Duration,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8443)),
+            drain_over: Duration::from_secs(20),
+        }
+    }
+}
+
+/// Certificates.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(crate = "tmtp_chassis::schemars")]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsConfig {
+    /// Required. A directory of pairs `NAME.crt` and `NAME.key` (PEM), or of directories that hold `tls.crt` and
+    /// `tls.key`. Which names a certificate serves is read from the certificate; the pair `default` also serves
+    /// clients that name no host, or one that no certificate is for.
+    pub certificates: PathBuf,
+    /// How often the directory is looked at for changes.
+    #[serde(with = "Humantime")]
+    pub reload_every: Duration,
+}
+
+impl Default for TlsConfig {
+    fn default() -> Self {
+        Self { certificates: PathBuf::new(), reload_every: Duration::from_secs(5) }
+    }
+}
+
+/// Which site a client gets.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(crate = "tmtp_chassis::schemars")]
+#[serde(default, deny_unknown_fields)]
+pub struct SitesConfig {
+    /// A domain of the site for clients that name no host (they dialled an address), or a host that is no site's.
+    /// Without it such clients are refused.
+    pub default: Option<String>,
+}
+
+/// How much of what may be used, and how long things may take.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(crate = "tmtp_chassis::schemars")]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Open connections; the rest are refused at accept. An idle one takes about 10 KiB.
+    pub links_max: usize,
+    /// From accept to the end of the login, TLS handshake included. Clients know 5 seconds.
+    #[serde(with = "Humantime")]
+    pub login_within: Duration,
+    /// A client that is logged in and sends nothing for this long is taken for gone. Clients send something every 115
+    /// seconds.
+    #[serde(with = "Humantime")]
+    pub silence_max: Duration,
+    /// A client that accepts nothing for this long, while something waits for it, is cut off.
+    #[serde(with = "Humantime")]
+    pub write_wait: Duration,
+    /// Messages that a client has not acked are sent again when it has acked nothing for this long.
+    #[serde(with = "Humantime")]
+    pub redeliver_after: Duration,
+    /// Commands that are not answered are published again after this time, then after twice that, up to a minute.
+    /// Shorter than the 15 seconds after which clients send again.
+    #[serde(with = "Humantime")]
+    pub republish_after: Duration,
+    /// How long a client that is to get `quit` waits for its node to be free.
+    #[serde(with = "Humantime")]
+    pub detach_wait: Duration,
+    /// How long it waits for answers to requests that it sent before.
+    #[serde(with = "Humantime")]
+    pub answers_wait: Duration,
+    /// How long a session whose client is gone tries to finish what the client has asked for.
+    #[serde(with = "Humantime")]
+    pub linger_max: Duration,
+    /// Without a renewal of its lease for this long, the gateway delivers nothing until it has opened its sessions
+    /// again. At most what the workers allow.
+    #[serde(with = "Humantime")]
+    pub lease: Duration,
+    /// Unanswered commands of one client beyond which it is not read.
+    pub unanswered_max: usize,
+    /// Octets of unanswered commands of one client beyond which it is not read.
+    pub unanswered_octets_max: usize,
+    /// Octets of answers that one client has not taken beyond which it is not read.
+    pub replies_octets_max: usize,
+    /// Octets of unanswered commands of all clients together; beyond, requests are refused as `overloaded`.
+    pub unanswered_octets: usize,
+    /// Octets of data up to which a request travels inside its command; larger data goes to the body store.
+    pub inline_max: u64,
+    /// Octets of data beyond which a request is refused.
+    pub body_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            links_max: 50_000,
+            login_within: Duration::from_secs(5),
+            silence_max: Duration::from_secs(120),
+            write_wait: Duration::from_secs(60),
+            redeliver_after: Duration::from_secs(30),
+            republish_after: Duration::from_secs(5),
+            detach_wait: Duration::from_secs(2),
+            answers_wait: Duration::from_secs(15),
+            linger_max: Duration::from_secs(60),
+            lease: Duration::from_secs(5),
+            unanswered_max: 32,
+            unanswered_octets_max: 256 << 10,
+            replies_octets_max: 64 << 10,
+            unanswered_octets: 64 << 20,
+            inline_max: 32 << 10,
+            body_max: 10 << 30,
+        }
+    }
+}
+
+impl tmtp_chassis::Config for Config {
+    fn process(&self) -> Process<'_> {
+        Process { log: &self.log, monitor: &self.monitor, tracing: &self.tracing, runtime: &self.runtime }
+    }
+
+    fn validate(&self) -> Result<(), Vec<String>> {
+        let mut problems = self.redis.problems();
+        problems.extend(self.bodies.problems("bodies"));
+        let mut demand = |holds: bool, problem: &str| {
+            if !holds {
+                problems.push(problem.to_owned());
+            }
+        };
+        demand(!self.tls.certificates.as_os_str().is_empty(), "tls.certificates is required");
+        demand(!self.tls.reload_every.is_zero(), "tls.reload_every must be longer than nothing");
+        demand(
+            self.listen.drain_over < self.runtime.shutdown_grace,
+            "listen.drain_over must be shorter than runtime.shutdown_grace",
+        );
+        let limits = &self.limits;
+        demand(limits.links_max > 0, "limits.links_max must be at least 1");
+        demand(limits.unanswered_max > 1, "limits.unanswered_max must be at least 2");
+        demand(
+            // An entry of the command stream has to hold it, with room for a header.
+            limits.inline_max <= 1 << 20,
+            "limits.inline_max must be at most 1048576",
+        );
+        demand(
+            limits.unanswered_octets >= limits.unanswered_octets_max,
+            "limits.unanswered_octets must not be less than limits.unanswered_octets_max",
+        );
+        demand(
+            limits.lease > 2 * crate::hub::BEAT_EVERY,
+            "limits.lease must be longer than two beats (2s), else one late beat loses it",
+        );
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+}
+
+impl Limits {
+    /// What concerns a single session.
+    pub(crate) fn for_sessions(&self, chunk_octets: u32) -> crate::session::Limits {
+        crate::session::Limits {
+            login_within: self.login_within,
+            silence_max: self.silence_max,
+            write_wait: self.write_wait,
+            redeliver_after: self.redeliver_after,
+            republish_after: self.republish_after,
+            detach_wait: self.detach_wait,
+            answers_wait: self.answers_wait,
+            linger_max: self.linger_max,
+            unanswered_max: self.unanswered_max,
+            unanswered_octets_max: self.unanswered_octets_max,
+            replies_octets_max: self.replies_octets_max,
+            inline_max: self.inline_max,
+            body_max: self.body_max,
+            chunk_octets,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tmtp_chassis::Config as _;
+
+    use super::*;
+
+    /// Goal: the defaults lack only what nobody can guess; method: validate them, then with the required settings.
+    #[test]
+    fn defaults_need_three_settings() {
+        let mut config = Config::default();
+        assert_eq!(config.validate().unwrap_err().len(), 3);
+        config.redis.url = "redis://localhost/".into();
+        config.bodies.postgres.url = "postgres://localhost/".into();
+        config.tls.certificates = "certificates".into();
+        assert_eq!(config.validate(), Ok(()));
+        config.listen.drain_over = Duration::from_secs(30);
+        assert_eq!(config.validate().unwrap_err().len(), 1);
+    }
+}

@@ -1,0 +1,322 @@
+//! One connection: moves octets between its socket and its session, and bodies between its session and the store.
+//!
+//! Reads and writes at the same time, because the client writes its acks from the loop in which it reads. It must
+//! never hold a buffer while idle, never write into the middle of a frame, and never end the stream inside of a TLS
+//! record: that crashes the real client.
+
+mod body;
+mod close;
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+use crate::accept::Slot;
+use crate::hub::{Entry, Hub};
+use crate::session::{Exit, Output};
+use body::{Download, Upload};
+
+/// Octets taken from a socket at once: one full TLS record.
+const READ_OCTETS: usize = 16 * 1024;
+
+thread_local! {
+    /// Where every link of this thread reads into. What the session cannot take yet is copied out.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_OCTETS].into());
+}
+
+/// Serves one connection to its end.
+pub async fn run(stream: TlsStream<TcpStream>, hub: Arc<Hub>, entry: Arc<Entry>, slot: Slot) {
+    let mut link = Link {
+        stream,
+        hub,
+        entry,
+        leftover: Bytes::new(),
+        buffer: Bytes::new(),
+        unflushed: false,
+        stalled: false,
+        download: None,
+        upload: None,
+        probed: false,
+        _slot: slot,
+    };
+    match poll_fn(|cx| link.poll(cx)).await {
+        // Boxed, because its future is larger than the rest of this one and is seldom needed.
+        Ok(exit) => Box::pin(close::close(&mut link.stream, exit)).await,
+        Err(error) => tracing::debug!(%error, session = %link.entry.id, "connection broke"),
+    }
+}
+
+struct Link {
+    stream: TlsStream<TcpStream>,
+    hub: Arc<Hub>,
+    entry: Arc<Entry>,
+    /// Read from the socket and not taken by the session yet.
+    leftover: Bytes,
+    /// Being written.
+    buffer: Bytes,
+    /// Something was written and may still be in the TLS layer.
+    unflushed: bool,
+    /// The socket took nothing when it was last tried.
+    stalled: bool,
+    /// A stored body on its way to the client.
+    download: Option<Box<Download>>,
+    /// A chunk on its way into the store.
+    upload: Option<Upload>,
+    /// The client's machine is being asked whether it is still there.
+    probed: bool,
+    _slot: Slot,
+}
+
+impl Link {
+    /// Does everything that can be done, until nothing can. Ready when the connection is to be closed.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Exit>> {
+        // Before anything is looked at, so that nothing that happens after the look is missed.
+        self.entry.waker.register(cx.waker());
+        loop {
+            let mut progress = self.drive_upload(cx);
+            progress |= self.drive_write(cx)?;
+            progress |= self.drive_read(cx)?;
+            if let Some(exit) = self.exit() {
+                return Poll::Ready(Ok(exit));
+            }
+            if !progress {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// How to close, when it is time: with `Clean` everything in line has been written.
+    fn exit(&mut self) -> Option<Exit> {
+        let (exit, more, probed) = self
+            .hub
+            .turn(&self.entry, |session, _| (session.exit(), session.has_output(), session.is_probed()));
+        if self.probed != probed {
+            self.probed = probed;
+            close::probe(self.stream.get_ref().0, probed);
+        }
+        match exit? {
+            Exit::Cut => Some(Exit::Cut),
+            Exit::Clean => {
+                // A body that is half-written is given up, and with it what cannot be written behind half a frame.
+                let half = self.download.as_ref().is_some_and(|download| download.is_streaming());
+                let quiet = self.buffer.is_empty() && !self.unflushed;
+                (quiet && (half || !more)).then_some(Exit::Clean)
+            }
+        }
+    }
+
+    /// Moves a chunk on into the store. True if something changed.
+    fn drive_upload(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        loop {
+            if let Some(upload) = &mut self.upload {
+                let Poll::Ready(success) = upload.poll(cx) else { return progress };
+                self.upload = None;
+                progress = true;
+                if let Some(success) = success {
+                    self.hub.turn(&self.entry, |session, turn| session.uploaded(turn, success));
+                }
+            }
+            let Some(next) = self.hub.turn(&self.entry, |session, _| session.take_upload()) else { return progress };
+            self.upload = Some(Upload::start(&self.hub.bodies, self.entry.site, next));
+        }
+    }
+
+    /// Reads once and hands it to the session, or hands on what was read before. True if something changed.
+    fn drive_read(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        if self.upload.is_some() || !self.hub.turn(&self.entry, |session, turn| session.wants_input(turn.limits)) {
+            return Ok(false);
+        }
+        if !self.leftover.is_empty() {
+            let octets = std::mem::take(&mut self.leftover);
+            let left = self.feed(&octets);
+            self.leftover = octets.slice(octets.len() - left..);
+            return Ok(true);
+        }
+        let Poll::Ready(open) = self.poll_read(cx)? else { return Ok(false) };
+        if !open {
+            self.hub.turn(&self.entry, |session, turn| session.input_ended(turn));
+        }
+        Ok(true)
+    }
+
+    /// Reads once. False at the end of the stream.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
+                Ok(()) if buffer.filled().is_empty() => Poll::Ready(Ok(false)),
+                Ok(()) => {
+                    let octets = buffer.filled();
+                    let left = self.feed(octets);
+                    if left > 0 {
+                        self.leftover = Bytes::copy_from_slice(&octets[octets.len() - left..]);
+                    }
+                    Poll::Ready(Ok(true))
+                }
+                // Most clients just close the connection; to the session it is the same end.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(false)),
+                Err(error) => Poll::Ready(Err(error)),
+            }
+        })
+    }
+
+    /// Hands octets to the session. Returns how many at their end it has not taken.
+    fn feed(&self, octets: &[u8]) -> usize {
+        let mut rest = octets;
+        self.hub.turn(&self.entry, |session, turn| session.input(turn, &mut rest));
+        rest.len()
+    }
+
+    /// Writes what there is. True if something changed.
+    fn drive_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let mut progress = false;
+        while !self.buffer.is_empty() || self.refill(cx) {
+            match Pin::new(&mut self.stream).poll_write(cx, &self.buffer) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(written)) => {
+                    self.buffer.advance(written);
+                    self.unflushed = true;
+                    progress = true;
+                    self.note_stall(false);
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => {
+                    self.note_stall(true);
+                    return Ok(progress);
+                }
+            }
+        }
+        self.buffer = Bytes::new();
+        if self.unflushed {
+            match Pin::new(&mut self.stream).poll_flush(cx) {
+                Poll::Ready(Ok(())) => {
+                    self.unflushed = false;
+                    self.stalled = false;
+                    progress = true;
+                    self.hub.turn(&self.entry, |session, turn| session.flushed(turn.now));
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => self.note_stall(true),
+            }
+        }
+        Ok(progress)
+    }
+
+    /// Puts the next thing to write into the buffer. False if there is nothing, or if it is not there yet.
+    fn refill(&mut self, cx: &mut Context<'_>) -> bool {
+        loop {
+            if let Some(download) = &mut self.download
+                && download.is_streaming()
+            {
+                return self.refill_from_store(cx);
+            }
+            let fetched = self.download.as_ref().and_then(|download| download.fetched());
+            let mut frames = Vec::new();
+            match self.hub.turn(&self.entry, |session, turn| session.output(turn, fetched, &mut frames)) {
+                Output::Nothing => {
+                    self.download = None;
+                    return false;
+                }
+                Output::Frames => {
+                    self.buffer = frames.into();
+                    return true;
+                }
+                Output::Stream(_) => {
+                    if let Some(download) = &mut self.download {
+                        // With the header in one write: the client takes small data only from the same record or the next.
+                        frames.extend_from_slice(&download.begin(&self.hub.bodies));
+                    }
+                    self.buffer = frames.into();
+                    self.note_chunk_taken();
+                    return true;
+                }
+                Output::Fetch(body) => {
+                    if self.download.as_ref().is_none_or(|download| download.body() != body) {
+                        let download = Download::fetch(&self.hub.bodies, self.entry.site, body);
+                        self.download = Some(Box::new(download));
+                    }
+                    let Some(download) = &mut self.download else { return false };
+                    match download.poll(cx) {
+                        Poll::Pending => return false,
+                        Poll::Ready(Ok(true)) => {}
+                        Poll::Ready(Ok(false)) => {
+                            tracing::error!(session = %self.entry.id, body = %body.id, "body of a message is gone");
+                            self.download = None;
+                            self.hub.turn(&self.entry, |session, turn| session.pass_over(turn, body.id));
+                        }
+                        Poll::Ready(Err(_)) => return self.give_up(),
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next chunk of the body that is being written.
+    fn refill_from_store(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.is_ending() {
+            return false;
+        }
+        let Some(download) = &mut self.download else { return false };
+        match download.poll(cx) {
+            Poll::Pending => false,
+            Poll::Ready(Ok(true)) => {
+                self.buffer = download.begin(&self.hub.bodies);
+                self.note_chunk_taken();
+                true
+            }
+            Poll::Ready(Ok(false) | Err(_)) => {
+                tracing::error!(session = %self.entry.id, body = %download.body().id, "body broke off in delivery");
+                self.give_up()
+            }
+        }
+    }
+
+    /// Counts what is to be written of a body, and ends its download with its last chunk.
+    fn note_chunk_taken(&mut self) {
+        self.hub.metrics.body_octets_out_total.inc_by(self.buffer.len() as u64);
+        if self.download.as_ref().is_some_and(|download| download.is_complete()) {
+            self.download = None;
+        }
+    }
+
+    /// The store does not give what the client is to get: the link ends, and the client gets it at its next login.
+    fn give_up(&mut self) -> bool {
+        self.hub.turn(&self.entry, |session, turn| session.input_ended(turn));
+        false
+    }
+
+    fn is_ending(&self) -> bool {
+        self.hub.turn(&self.entry, |session, _| session.exit().is_some())
+    }
+
+    /// Tells the session when the socket begins to take nothing, and when it takes something again.
+    fn note_stall(&mut self, stalled: bool) {
+        if self.stalled != stalled {
+            self.stalled = stalled;
+            self.hub.turn(&self.entry, |session, turn| session.set_stalled(stalled.then_some(turn.now)));
+        }
+    }
+}
+
+impl Drop for Link {
+    /// However the link ends, its session hears of it, and an upload that has broken off is removed.
+    fn drop(&mut self) {
+        let discard = self.hub.turn(&self.entry, |session, turn| {
+            session.socket_closed(turn);
+            session.take_upload()
+        });
+        let under_way = self.upload.take();
+        if discard.is_some() || under_way.is_some() {
+            body::finish(&self.hub.bodies, self.entry.site, under_way, discard);
+        }
+    }
+}

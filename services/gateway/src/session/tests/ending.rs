@@ -1,0 +1,242 @@
+//! How sessions end: by the client, by time, by the gateway. The home always hears of it.
+
+use super::*;
+
+/// Goal: the node is free before the client sees `quit`; method: quit, and look before and after the detach is done.
+#[test]
+fn quit_frees_the_node_first() {
+    let mut rig = Rig::open();
+    rig.send(r#"{"op":12}"#);
+    assert_eq!(rig.published(), [(2, "detach")]);
+    assert_eq!((rig.frames(), rig.exit()), (vec![], None));
+    rig.woken = false;
+    rig.done(2);
+    assert!(rig.woken);
+    assert_eq!((rig.frames(), rig.exit()), (quit("logout ok"), Some(Exit::Clean)));
+    rig.socket_closed();
+    assert!(rig.session.is_over());
+    assert_eq!(rig.published(), []);
+}
+
+/// Goal: a client does not wait for ever for that; method: no news of the detach, with and without an answer owed.
+/// The detach is still seen through.
+#[test]
+fn farewell_is_bounded() {
+    let mut rig = Rig::open();
+    rig.send(r#"{"op":12}"#);
+    rig.wait(1);
+    assert_eq!(rig.exit(), None);
+    rig.wait(1);
+    assert_eq!((rig.frames(), rig.exit()), (quit("logout ok"), Some(Exit::Clean)));
+    rig.socket_closed();
+    assert!(!rig.session.is_over());
+    rig.wait(5);
+    assert_eq!(rig.published(), [(2, "detach"), (3, "attach"), (4, "detach")]);
+    rig.answer(3, Answer::Attached);
+    rig.done(4);
+    assert!(rig.session.is_over());
+
+    let mut rig = Rig::open();
+    rig.send_data(POST, b"hello");
+    rig.send(r#"{"op":12}"#);
+    rig.wait(14);
+    assert_eq!(rig.exit(), None);
+    rig.wait(1);
+    assert_eq!((rig.frames(), rig.exit()), (quit("logout ok"), Some(Exit::Clean)));
+}
+
+/// Goal: what a client has sent completely counts though it is gone; method: post and close. The session goes on
+/// until all is committed, also at a new owner.
+#[test]
+fn ghost() {
+    let mut rig = Rig::open();
+    rig.send_data(POST, b"hello");
+    rig.turn(|session, turn| session.input_ended(turn));
+    assert_eq!(rig.exit(), Some(Exit::Clean));
+    rig.socket_closed();
+    assert_eq!(rig.published(), [(2, "post"), (3, "detach")]);
+    rig.reattach();
+    assert_eq!(rig.published(), [(4, "attach"), (5, "post"), (6, "detach")]);
+    rig.answer(4, Answer::Attached);
+    rig.answer(5, posted(1));
+    assert!(!rig.session.is_over());
+    rig.done(6);
+    assert!(rig.session.is_over());
+    assert_eq!(rig.host.used.get(), 0);
+}
+
+/// Goal: a client that goes while it logs in leaves its node free; method: close before the answer, which then comes
+/// each way.
+#[test]
+fn ghost_of_a_login() {
+    let mut rig = Rig::opening();
+    rig.socket_closed();
+    assert_eq!(rig.published(), [(2, "detach")]);
+    rig.answer(1, Answer::LoggedIn { node: NodeNum(1), ohi: Vec::new() });
+    assert!(!rig.session.is_over());
+    rig.done(2);
+    assert!(rig.session.is_over());
+
+    let mut rig = Rig::opening();
+    rig.socket_closed();
+    rig.answer(1, Answer::NotLoggedIn(tmtp_contract::LoginRefusal::Failed));
+    assert!(rig.session.is_over());
+}
+
+/// Goal: a ghost does not stay for ever; method: no home at all for a minute.
+#[test]
+fn ghost_is_bounded() {
+    let mut rig = Rig::open();
+    rig.send_data(POST, b"hello");
+    rig.socket_closed();
+    for _ in 0..59 {
+        rig.wait(1);
+        assert!(!rig.session.is_over());
+    }
+    rig.wait(1);
+    assert!(rig.session.is_over());
+    assert_eq!(rig.host.used.get(), 0);
+}
+
+/// Goal: gathered acks go with the goodbye; method: two acks, one under way, then the end.
+#[test]
+fn last_acks() {
+    let mut rig = Rig::open();
+    rig.deliver(1, message(1));
+    rig.deliver(1, message(2));
+    rig.frames();
+    rig.send(r#"{"op":10,"id":"0000000000000001","type":"ok"}"#);
+    rig.send(r#"{"op":10,"id":"0000000000000002","type":"ok"}"#);
+    rig.socket_closed();
+    assert_eq!(rig.published(), [(2, "acks"), (3, "acks"), (4, "detach")]);
+}
+
+/// Goal: a silent client is let go without a word after two minutes, and any octet counts as life; method: one
+/// octet of a header late, then nothing.
+#[test]
+fn silence() {
+    let mut rig = Rig::open();
+    rig.wait(119);
+    rig.octets(b"0");
+    rig.wait(119);
+    assert_eq!(rig.exit(), None);
+    rig.wait(1);
+    assert_eq!((rig.frames(), rig.exit()), (vec![], Some(Exit::Clean)));
+    assert_eq!(rig.published(), [(2, "detach")]);
+}
+
+/// Goal: time in which the session does not read is not the client's silence; method: hold a chunk up for long.
+#[test]
+fn held_up_is_not_silent() {
+    let mut rig = Rig::open();
+    rig.octets(&[frame(r#"{"op":7,"id":"p","for":[],"datalen":300}"#), vec![0; 100]].concat());
+    assert!(rig.session.take_upload().is_some());
+    for _ in 0..60 {
+        rig.wait(5);
+    }
+    assert_eq!(rig.exit(), None);
+    rig.turn(|session, turn| session.uploaded(turn, true));
+    rig.wait(119);
+    assert_eq!(rig.exit(), None);
+    rig.wait(1);
+    assert_eq!(rig.exit(), Some(Exit::Clean));
+}
+
+/// Goal: a client that takes nothing is cut off, also while it is being let go; method: stall in both states, and
+/// take something again in between.
+#[test]
+fn stalled() {
+    let mut rig = Rig::open();
+    rig.deliver(1, message(1));
+    let now = rig.now;
+    rig.session.set_stalled(Some(now));
+    rig.wait(59);
+    rig.session.set_stalled(None);
+    let now = rig.now;
+    rig.session.set_stalled(Some(now));
+    rig.wait(59);
+    assert_eq!(rig.exit(), None);
+    rig.wait(1);
+    assert_eq!(rig.exit(), Some(Exit::Cut));
+    assert_eq!(rig.published(), [(2, "detach")]);
+
+    let mut rig = Rig::open();
+    let now = rig.now;
+    rig.session.set_stalled(Some(now));
+    rig.send(r#"{"op":12}"#);
+    rig.done(2);
+    assert_eq!(rig.exit(), Some(Exit::Clean));
+    rig.wait(60);
+    assert_eq!(rig.exit(), Some(Exit::Cut));
+}
+
+/// Goal: a gateway that stops lets clients go without a word, with their answers and with their nodes free; method:
+/// dismiss in each state.
+#[test]
+fn dismissed() {
+    let mut rig = Rig::open();
+    rig.send_data(POST, b"hello");
+    rig.turn(|session, turn| session.dismiss(turn));
+    assert_eq!(rig.published(), [(2, "post"), (3, "detach")]);
+    assert_eq!(rig.exit(), None);
+    rig.answer(2, posted(1));
+    rig.done(3);
+    assert_eq!((rig.frames(), rig.exit()), (vec![acked("p", 1)], Some(Exit::Clean)));
+    for make in [Rig::new, Rig::greeted, Rig::opening] {
+        let mut rig = make();
+        rig.turn(|session, turn| session.dismiss(turn));
+        assert_eq!((rig.frames(), rig.exit()), (vec![], Some(Exit::Clean)));
+    }
+}
+
+/// Goal: the clients of a suspended site are told; method: evict one.
+#[test]
+fn evicted() {
+    let mut rig = Rig::open();
+    rig.turn(|session, turn| session.evict(turn));
+    assert_eq!(rig.end(), (quit("login failed"), Some(Exit::Clean)));
+}
+
+/// Goal: a session that ends takes no more messages, and writes none that were in line; method: deliver before and
+/// after the quit.
+#[test]
+fn nothing_after_the_end() {
+    let mut rig = Rig::open();
+    rig.deliver(1, message(1));
+    rig.send(r#"{"op":12}"#);
+    rig.deliver(1, message(2));
+    assert_eq!(rig.end().0, quit("logout ok"));
+}
+
+/// Goal: the client's machine is asked for a while when somebody wants its node; method: probe, and wait.
+#[test]
+fn probed() {
+    let mut rig = Rig::open();
+    assert!(!rig.session.is_probed());
+    rig.turn(|session, turn| session.probe(turn));
+    assert!(rig.woken && rig.session.is_probed());
+    rig.woken = false;
+    rig.wait(6);
+    assert!(rig.woken && !rig.session.is_probed());
+}
+
+/// Goal: the clock is asked when there is something to do, and not before; method: compare deadline and state.
+#[test]
+fn deadlines() {
+    let deadline = |rig: &Rig| rig.session.deadline(&rig.limits).map(|at| (at - rig.now).as_secs());
+    assert_eq!(deadline(&Rig::new()), Some(5));
+    let mut rig = Rig::open();
+    assert_eq!(deadline(&rig), Some(120));
+    rig.deliver(1, message(1));
+    rig.frames();
+    assert_eq!(deadline(&rig), Some(30));
+    rig.send_data(POST, b"hello");
+    assert_eq!(deadline(&rig), Some(5));
+    rig.answer(2, posted(1));
+    rig.frames();
+    rig.send(r#"{"op":10,"id":"0000000000000001","type":"ok"}"#);
+    rig.done(3);
+    assert_eq!(deadline(&rig), Some(120));
+    rig.send(r#"{"op":12}"#);
+    assert_eq!(deadline(&rig), Some(2));
+}

@@ -1,0 +1,13 @@
+//! The store against a real Postgres: a database per test. Nothing here may touch a database it did not make, and
+//! nothing waits for time to pass: a lease of no length has ended when the next statement begins.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
+
+mod fence;
+mod journal;
+mod ownership;
+mod queue;
+mod rig;
+mod rows;
+mod schema;
+mod sites;
