@@ -201,7 +201,7 @@ impl Session {
         let mut state = state.lock();
         match request {
             Request::TmtpRev { .. } => {
-                self.send(&Response::TmtpRev { name: "toy".into(), auth: None, auth_by: None })
+                self.send(&Response::TmtpRev { name: "toy".into(), auth: None, auth_by: None });
             }
             Request::Register { .. } => {
                 let (uid, node) = (format!("U{}", state.users.len()), format!("N{}", state.users.len()));

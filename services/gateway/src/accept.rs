@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::link;
+use crate::session::Session;
 use crate::sites::Sites;
 
 /// Connections that the kernel keeps for us: a herd that comes back after two minutes comes within seconds.
@@ -112,7 +113,7 @@ impl Acceptor {
         let Some(site) = self.sites.find(stream.get_ref().1.server_name()) else { return };
         let entry = self.hub.open(site, accepted);
         if drain.is_cancelled() {
-            self.hub.nudge(&entry, |session, turn| session.dismiss(turn));
+            self.hub.nudge(&entry, Session::dismiss);
         }
         tokio::spawn(link::run(stream, Arc::clone(&self.hub), entry, slot));
     }

@@ -50,10 +50,7 @@ pub struct Listen {
 
 impl Default for Listen {
     fn default() -> Self {
-        Self {
-            address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8443)),
-            drain_over: Duration::from_secs(20),
-        }
+        Self { address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8443)), drain_over: Duration::from_secs(20) }
     }
 }
 
@@ -143,13 +140,13 @@ impl Default for Limits {
         Self {
             links_max: 50_000,
             login_within: Duration::from_secs(5),
-            silence_max: Duration::from_secs(120),
-            write_wait: Duration::from_secs(60),
+            silence_max: Duration::from_mins(2),
+            write_wait: Duration::from_mins(1),
             redeliver_after: Duration::from_secs(30),
             republish_after: Duration::from_secs(5),
             detach_wait: Duration::from_secs(2),
             answers_wait: Duration::from_secs(15),
-            linger_max: Duration::from_secs(60),
+            linger_max: Duration::from_mins(1),
             lease: Duration::from_secs(5),
             unanswered_max: 32,
             unanswered_octets_max: 256 << 10,

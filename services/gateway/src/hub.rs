@@ -85,8 +85,7 @@ impl Hub {
     /// Takes a new session in, for a connection that was accepted then.
     pub fn open(&self, site: Arc<Site>, accepted: Instant) -> Arc<Entry> {
         let login_by = self.time_of(accepted) + self.limits.login_within;
-        let entry =
-            self.registry.insert(site.shard, site.id, |id| Session::new(id, site, login_by));
+        let entry = self.registry.insert(site.shard, site.id, |id| Session::new(id, site, login_by));
         self.metrics.sessions_kept.inc();
         self.turn(&entry, |_, _| {});
         entry
@@ -139,22 +138,27 @@ impl Hub {
     /// Opens all sessions of a shard again, and then tells its new owner that these were all. Whatever a session of
     /// this gateway had published to an earlier owner, its `Attach` is in the queue before `Present` is.
     fn rehome(&self, shard: ShardId, epoch: Epoch) {
-        self.registry.each(|entry| entry.shard == shard, |entry| {
-            self.nudge(entry, |session, turn| session.reattach(turn, Cause::Rehome));
-        });
+        self.registry.each(
+            |entry| entry.shard == shard,
+            |entry| {
+                self.nudge(entry, |session, turn| session.reattach(turn, Cause::Rehome));
+            },
+        );
         self.present(shard, epoch);
     }
 
     /// Opens all sessions again. `Present` has to follow for each shard that has ever asked for it, because an
     /// earlier one may be among what was lost.
     fn reattach_all(&self, cause: Cause) {
-        self.registry.each(|_| true, |entry| self.nudge(entry, |session, turn| session.reattach(turn, cause)));
+        self.registry
+            .each(|_| true, |entry| self.nudge(entry, |session, turn| session.reattach(turn, cause)));
     }
 
     fn present(&self, shard: ShardId, epoch: Epoch) {
         let command = Command::Present { epoch };
         let site = SiteId(Uuid::nil());
-        self.publisher.push(shard, vec![Envelope { site, session: SessionId(0), seq: 0, trace: None, command }]);
+        self.publisher
+            .push(shard, vec![Envelope { site, session: SessionId(0), seq: 0, trace: None, command }]);
     }
 
     /// The workers may take this gateway for dead: nothing they deliver counts until the sessions are open again.
@@ -164,9 +168,12 @@ impl Hub {
 
     /// Ends the sessions of sites that are not served any more.
     fn evict(&self, sites: &[SiteId]) {
-        self.registry.each(|entry| sites.contains(&entry.site), |entry| {
-            self.nudge(entry, |session, turn| session.evict(turn));
-        });
+        self.registry.each(
+            |entry| sites.contains(&entry.site),
+            |entry| {
+                self.nudge(entry, Session::evict);
+            },
+        );
     }
 
     /// Lets all clients go, spread over this time, and waits until the workers know that their nodes are free.
@@ -178,11 +185,11 @@ impl Hub {
         let begin = tokio::time::Instant::now();
         for (delay, entry) in leaving {
             tokio::time::sleep_until(begin + delay).await;
-            self.nudge(&entry, |session, turn| session.dismiss(turn));
+            self.nudge(&entry, Session::dismiss);
         }
         // Links that were in the handshake when the drain began, and what clients had asked for.
         while !self.registry.is_empty() || !self.publisher.is_idle() {
-            self.registry.each(|_| true, |entry| self.nudge(entry, |session, turn| session.dismiss(turn)));
+            self.registry.each(|_| true, |entry| self.nudge(entry, Session::dismiss));
             tokio::time::sleep(DRAIN_POLL).await;
         }
     }
@@ -201,7 +208,7 @@ pub async fn sweep(hub: Arc<Hub>, stop: CancellationToken) -> anyhow::Result<()>
         }
         for part in (step..PARTS).step_by(SWEEP_STEPS) {
             for entry in hub.registry.due(part, hub.now()) {
-                hub.nudge(&entry, |session, turn| session.tick(turn));
+                hub.nudge(&entry, Session::tick);
             }
         }
     }

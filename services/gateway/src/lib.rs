@@ -54,7 +54,8 @@ pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
 
     // What the links need to say goodbye goes on after the drain has begun.
     let stop = CancellationToken::new();
-    let mut bus_task = BusTask::new(Arc::clone(&hub), bus.clone(), Arc::clone(&sites), cx.health.clone(), config);
+    let mut bus_task =
+        BusTask::new(Arc::clone(&hub), bus.clone(), Arc::clone(&sites), cx.health.clone(), config);
     bus_task.begin().await.context("join the cluster")?;
     certificates.load(&hub.metrics, &cx.health).await;
     cx.life.spawn("publish", hub::publish(Arc::clone(&hub), bus, stop.clone()));

@@ -21,7 +21,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::accept::Slot;
 use crate::hub::{Entry, Hub};
-use crate::session::{Exit, Output};
+use crate::session::{Exit, Output, Session};
 use body::{Download, Upload};
 
 /// Octets taken from a socket at once: one full TLS record.
@@ -125,14 +125,18 @@ impl Link {
                     self.hub.turn(&self.entry, |session, turn| session.uploaded(turn, success));
                 }
             }
-            let Some(next) = self.hub.turn(&self.entry, |session, _| session.take_upload()) else { return progress };
+            let Some(next) = self.hub.turn(&self.entry, |session, _| session.take_upload()) else {
+                return progress;
+            };
             self.upload = Some(Upload::start(&self.hub.bodies, self.entry.site, next));
         }
     }
 
     /// Reads once and hands it to the session, or hands on what was read before. True if something changed.
     fn drive_read(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        if self.upload.is_some() || !self.hub.turn(&self.entry, |session, turn| session.wants_input(turn.limits)) {
+        if self.upload.is_some()
+            || !self.hub.turn(&self.entry, |session, turn| session.wants_input(turn.limits))
+        {
             return Ok(false);
         }
         if !self.leftover.is_empty() {
@@ -143,7 +147,7 @@ impl Link {
         }
         let Poll::Ready(open) = self.poll_read(cx)? else { return Ok(false) };
         if !open {
-            self.hub.turn(&self.entry, |session, turn| session.input_ended(turn));
+            self.hub.turn(&self.entry, Session::input_ended);
         }
         Ok(true)
     }
@@ -290,7 +294,7 @@ impl Link {
 
     /// The store does not give what the client is to get: the link ends, and the client gets it at its next login.
     fn give_up(&mut self) -> bool {
-        self.hub.turn(&self.entry, |session, turn| session.input_ended(turn));
+        self.hub.turn(&self.entry, Session::input_ended);
         false
     }
 

@@ -6,8 +6,19 @@ use crate::session::{Cause, Reason};
 
 /// Names of operations, as labels, each at the index that is its number.
 pub const OPS: &[&str] = &[
-    "tmtprev", "register", "login", "useredit", "ohiedit", "groupinvite", "groupedit", "post", "postnotify", "ping",
-    "ack", "pulse", "quit",
+    "tmtprev",
+    "register",
+    "login",
+    "useredit",
+    "ohiedit",
+    "groupinvite",
+    "groupedit",
+    "post",
+    "postnotify",
+    "ping",
+    "ack",
+    "pulse",
+    "quit",
 ];
 
 tmtp_chassis::metrics! {

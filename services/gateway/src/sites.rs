@@ -45,7 +45,9 @@ impl Sites {
         by_revision.sort_by_key(|site| site.revision);
         let by_domain = by_revision
             .into_iter()
-            .flat_map(|site| site.domains.iter().map(|domain| (domain.to_ascii_lowercase(), Arc::clone(site))))
+            .flat_map(|site| {
+                site.domains.iter().map(|domain| (domain.to_ascii_lowercase(), Arc::clone(site)))
+            })
             .collect();
         self.known.store(Arc::new(Known { by_id, by_domain, revision }));
         unserved

@@ -24,7 +24,10 @@ pub use certificates::Certificates;
 const VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
 
 /// How this gateway shakes hands.
-pub fn server_config(certificates: Arc<Certificates>, sites: Arc<Sites>) -> Result<Arc<ServerConfig>, rustls::Error> {
+pub fn server_config(
+    certificates: Arc<Certificates>,
+    sites: Arc<Sites>,
+) -> Result<Arc<ServerConfig>, rustls::Error> {
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(VERSIONS)?
         .with_no_client_auth()

@@ -171,7 +171,10 @@ impl tmtp_chassis::Config for Config {
         let mut problems = [self.postgres.problems(), self.redis.problems()].concat();
         problems.extend(self.bodies().problems("bodies"));
         let rules = [
-            (self.shards.heartbeat * 2 <= self.shards.lease, "shards.heartbeat must be at most half of shards.lease"),
+            (
+                self.shards.heartbeat * 2 <= self.shards.lease,
+                "shards.heartbeat must be at most half of shards.lease",
+            ),
             (!self.shards.heartbeat.is_zero(), "shards.heartbeat must be longer than nothing"),
             (self.shards.batch_entries >= 1, "shards.batch_entries must be at least 1"),
             (self.delivery.window_count >= 1, "delivery.window_count must be at least 1"),

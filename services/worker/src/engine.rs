@@ -216,7 +216,11 @@ fn kind(command: &Command) -> &'static str {
 }
 
 /// Hands what the reader reads to the engine. The bound of the channel is what makes Redis keep the rest.
-pub async fn read(mut reader: CommandReader, to: Sender<Vec<Read>>, drain: CancellationToken) -> anyhow::Result<()> {
+pub async fn read(
+    mut reader: CommandReader,
+    to: Sender<Vec<Read>>,
+    drain: CancellationToken,
+) -> anyhow::Result<()> {
     loop {
         let next = tokio::select! {
             () = drain.cancelled() => return Ok(()),

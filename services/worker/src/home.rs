@@ -27,9 +27,9 @@ use tmtp_domain::{Epoch, GatewayId, Member, MsgId, NodeNum, Owed, SessionId, Sha
 use tmtp_store::{Change, OwnedShard, ShardCommit};
 
 use receipts::Receipts;
+use session::Session;
 pub use session::Window;
 pub use spill::SpillPolicy;
-use session::Session;
 
 /// A session of a gateway's life.
 pub type SessionKey = (GatewayId, SessionId);
@@ -241,7 +241,8 @@ impl Home {
             return Ok(None);
         }
         let effects = std::mem::take(&mut self.effects);
-        let entry = if effects.is_empty() { None } else { Some(tmtp_contract::encode(&JournalEntry::new(effects))?) };
+        let entry =
+            if effects.is_empty() { None } else { Some(tmtp_contract::encode(&JournalEntry::new(effects))?) };
         Ok(Some(ShardCommit {
             shard: self.shard,
             epoch: self.epoch,
@@ -364,7 +365,10 @@ impl Home {
         let copies: Vec<Arc<Message>> = source.values().map(|queued| Arc::clone(&queued.message)).collect();
         for message in copies {
             let target = self.queues.entry(NodeKey { site, uid, node: to }).or_default();
-            if target.insert(place(&message), Queued { message: Arc::clone(&message), in_flight: false }).is_none() {
+            if target
+                .insert(place(&message), Queued { message: Arc::clone(&message), in_flight: false })
+                .is_none()
+            {
                 *self.owed.entry((site, message.id)).or_default() += 1;
             }
         }

@@ -63,7 +63,8 @@ pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
     cx.life.spawn("ownership", ownership.run());
 
     cx.health.ready();
-    let engine = Engine::new(Arc::clone(&cx.config), worker, store.clone(), bus.clone(), handle, janitor, metrics);
+    let engine =
+        Engine::new(Arc::clone(&cx.config), worker, store.clone(), bus.clone(), handle, janitor, metrics);
     engine.run(controls, incoming, cx.life.drain(), cx.life.abort()).await;
 
     cx.health.not_ready("draining");
@@ -73,7 +74,9 @@ pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
     };
     match tokio::time::timeout(GOODBYE_WAIT, goodbye).await {
         Ok(left) => left,
-        Err(_) => anyhow::bail!("could not give the shards back within {GOODBYE_WAIT:?}; others take them when the lease ends"),
+        Err(_) => anyhow::bail!(
+            "could not give the shards back within {GOODBYE_WAIT:?}; others take them when the lease ends"
+        ),
     }
 }
 

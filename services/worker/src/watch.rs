@@ -10,9 +10,9 @@ use tmtp_store::Store;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::MissedTickBehavior;
 
+use crate::Config;
 use crate::directory::Directory;
 use crate::engine::Control;
-use crate::Config;
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(1);

@@ -45,6 +45,7 @@ fn build() -> Result<PathBuf> {
 
 /// Cargo names the folder after the profile, but for the oldest one.
 fn profile(folder: &Path) -> Result<&str> {
-    let name = folder.file_name().and_then(|name| name.to_str()).context("the profile's folder has no name")?;
+    let name =
+        folder.file_name().and_then(|name| name.to_str()).context("the profile's folder has no name")?;
     Ok(if name == "debug" { "dev" } else { name })
 }

@@ -82,7 +82,8 @@ impl Cluster {
         for number in 0..self.gateways.len() {
             let gateway = self.gateway(number).at(domain);
             let what = format!("{} to serve {domain}", gateway.name());
-            let served = async || gateway.greeting().await.is_ok_and(|greeting| greeting.name == name).then_some(());
+            let served =
+                async || gateway.greeting().await.is_ok_and(|greeting| greeting.name == name).then_some(());
             eventually(WAIT, &what, served).await?;
         }
         Ok(())
@@ -100,7 +101,8 @@ impl Cluster {
 
     /// Chunks in the body store, whoever refers to them.
     pub async fn body_chunks(&self) -> Result<i64> {
-        let mut connection = PgConnection::connect(&self.postgres.url(DATABASE)).await.context("reach Postgres")?;
+        let mut connection =
+            PgConnection::connect(&self.postgres.url(DATABASE)).await.context("reach Postgres")?;
         let count = sqlx::query_scalar("SELECT count(*) FROM body_chunk").fetch_one(&mut connection).await?;
         connection.close().await?;
         Ok(count)

@@ -32,6 +32,7 @@ async fn ask(address: SocketAddr, path: &str) -> Result<Answer> {
     let mut text = String::new();
     stream.read_to_string(&mut text).await?;
     let (head, body) = text.split_once("\r\n\r\n").context("an answer without an end of its head")?;
-    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).context("an answer without a status")?;
+    let status =
+        head.split(' ').nth(1).and_then(|code| code.parse().ok()).context("an answer without a status")?;
     Ok(Answer { status, text: body.to_owned() })
 }

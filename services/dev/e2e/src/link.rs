@@ -73,7 +73,10 @@ impl Link {
     /// Posts a text to these users, and waits for the ack.
     pub async fn post(&mut self, id: &str, to: &[&str], text: &str) -> Result<Receipt> {
         let posted = timeout(WAIT, self.client.post(id, to, b"", text.as_bytes())).await;
-        posted.context("no ack").and_then(|posted| Ok(posted?)).with_context(|| format!("{} posts {id}", self.who))
+        posted
+            .context("no ack")
+            .and_then(|posted| Ok(posted?))
+            .with_context(|| format!("{} posts {id}", self.who))
     }
 
     /// Sends a request as it is, and waits for its ack.
@@ -97,7 +100,10 @@ impl Link {
     /// Waits for the ack of a request that was sent.
     pub async fn acked(&mut self, id: &str) -> Result<Receipt> {
         let acked = timeout(WAIT, self.client.expect_ack(id)).await;
-        acked.context("no ack").and_then(|acked| Ok(acked?)).with_context(|| format!("{} waits for the ack of {id}", self.who))
+        acked
+            .context("no ack")
+            .and_then(|acked| Ok(acked?))
+            .with_context(|| format!("{} waits for the ack of {id}", self.who))
     }
 
     /// The next frame.
@@ -107,13 +113,20 @@ impl Link {
     pub async fn next(&mut self) -> Result<Frame> {
         let next = timeout(WAIT, self.client.next()).await;
         let frame = next.context("nothing came").and_then(|next| Ok(next?));
-        frame.and_then(|frame| frame.context("the server closed")).with_context(|| format!("{} listens", self.who))
+        frame
+            .and_then(|frame| frame.context("the server closed"))
+            .with_context(|| format!("{} listens", self.who))
     }
 
     /// The next frame, which has to be one that waits for an ack, with a headsum that holds. It is not acked.
     pub async fn message(&mut self) -> Result<Frame> {
         let frame = self.next().await?;
-        ensure!(frame.response.std().is_some(), "{} got {:?} in place of a message", self.who, frame.response);
+        ensure!(
+            frame.response.std().is_some(),
+            "{} got {:?} in place of a message",
+            self.who,
+            frame.response
+        );
         ensure!(headsum_holds(&frame.raw), "the headsum of {} is wrong", String::from_utf8_lossy(&frame.raw));
         Ok(frame)
     }

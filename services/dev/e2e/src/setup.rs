@@ -102,7 +102,8 @@ impl Setup {
         let postgres = Postgres::start().context("start Postgres")?;
         let redis = Redis::start().context("start Redis")?;
         postgres.create_database(DATABASE)?;
-        let store = Store::connect(&postgres.url(DATABASE), STORE_CONNECTIONS, Duration::from_secs(10)).await?;
+        let store =
+            Store::connect(&postgres.url(DATABASE), STORE_CONNECTIONS, Duration::from_secs(10)).await?;
         store.migrate(SHARDS).await?;
 
         let folder = tempfile::Builder::new().prefix("postern-e2e-").tempdir().context("make a folder")?;
@@ -111,7 +112,8 @@ impl Setup {
         certificates.put("default", &[DEFAULT_SITE, "*.test", "localhost"])?;
         let start = Start { setup: &self, folder: &folder, watchdog, certificates: &certificates };
         let workers = (0..self.workers).map(|n| start.worker(n, &postgres, &redis)).collect::<Result<_>>()?;
-        let gateways = (0..self.gateways).map(|n| start.gateway(n, &postgres, &redis)).collect::<Result<_>>()?;
+        let gateways =
+            (0..self.gateways).map(|n| start.gateway(n, &postgres, &redis)).collect::<Result<_>>()?;
         let mut cluster =
             Cluster { gateways, workers, store, redis, postgres, certificates, folder, passed: false, turn };
         cluster.wait_until_ready().await.inspect_err(|_| cluster.passed = true)?;
@@ -151,7 +153,12 @@ impl Start<'_> {
         Ok(Door { program, address })
     }
 
-    fn spawn(&self, binary: &'static str, name: String, environment: Vec<(String, String)>) -> Result<Program> {
+    fn spawn(
+        &self,
+        binary: &'static str,
+        name: String,
+        environment: Vec<(String, String)>,
+    ) -> Result<Program> {
         let folder = self.folder.path().to_owned();
         Program::spawn(Plan { binary, name, environment, folder, watchdog: Arc::clone(&self.watchdog) })
     }

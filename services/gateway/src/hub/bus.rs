@@ -179,7 +179,10 @@ impl BusTask {
             }
             // The next beat finds the same difference.
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "cannot read the directory of sites");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot read the directory of sites"
+                );
             }
         }
     }

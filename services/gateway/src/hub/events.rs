@@ -75,7 +75,7 @@ impl Events {
                 to(hub, session, |session, turn| session.close(turn, opened, reason));
             }
             Event::Lost { session, seq } => to(hub, session, |session, turn| session.lost(turn, seq)),
-            Event::Probe { session } => to(hub, session, |session, turn| session.probe(turn)),
+            Event::Probe { session } => to(hub, session, Session::probe),
             Event::Rehome { shard, epoch } => {
                 let known = self.epochs.entry(shard).or_insert(epoch);
                 // The same epoch again: its owner lost its view, and asks again.

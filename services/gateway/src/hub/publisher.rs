@@ -191,8 +191,12 @@ mod tests {
 
     fn post(seq: u64, octets: usize) -> Envelope {
         let body = Body::Inline(Bytes::from(vec![0; octets]));
-        let command =
-            Command::Post { digest: Digest([0; 16]), recipients: Vec::new(), data: DataInfo::default(), body };
+        let command = Command::Post {
+            digest: Digest([0; 16]),
+            recipients: Vec::new(),
+            data: DataInfo::default(),
+            body,
+        };
         Envelope { site: SiteId(Uuid::nil()), session: SessionId(1), seq, trace: None, command }
     }
 

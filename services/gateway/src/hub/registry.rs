@@ -56,7 +56,12 @@ impl Registry {
     }
 
     /// Takes a session in under a new number.
-    pub fn insert(&self, shard: ShardId, site: SiteId, make: impl FnOnce(SessionId) -> Session) -> Arc<Entry> {
+    pub fn insert(
+        &self,
+        shard: ShardId,
+        site: SiteId,
+        make: impl FnOnce(SessionId) -> Session,
+    ) -> Arc<Entry> {
         let id = SessionId(self.last.fetch_add(1, Ordering::Relaxed) + 1);
         let entry = Arc::new(Entry {
             id,

@@ -144,7 +144,12 @@ impl Download {
 }
 
 /// Reads a chunk, and tries for a while when the store does not answer.
-fn fetch(bodies: &Bodies, site: SiteId, body: BodyRef, seq: u64) -> BoxFuture<'static, Result<Option<Bytes>, Error>> {
+fn fetch(
+    bodies: &Bodies,
+    site: SiteId,
+    body: BodyRef,
+    seq: u64,
+) -> BoxFuture<'static, Result<Option<Bytes>, Error>> {
     let bodies = bodies.clone();
     Box::pin(async move {
         let until = Instant::now() + FETCH_MAX;

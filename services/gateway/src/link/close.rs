@@ -57,7 +57,8 @@ const PROBE_WAIT: Duration = Duration::from_secs(4);
 pub fn probe(socket: &TcpStream, begin: bool) {
     let socket = SockRef::from(socket);
     let result = if begin {
-        let probes = TcpKeepalive::new().with_time(PROBE_EVERY).with_interval(PROBE_EVERY).with_retries(PROBES);
+        let probes =
+            TcpKeepalive::new().with_time(PROBE_EVERY).with_interval(PROBE_EVERY).with_retries(PROBES);
         // Probes are not sent while something waits to be acknowledged; then this bound holds instead.
         socket.set_tcp_keepalive(&probes).and_then(|()| socket.set_tcp_user_timeout(Some(PROBE_WAIT)))
     } else {

@@ -106,14 +106,20 @@ impl Deliveries {
 
     /// The data of the first message in line is gone from the store: it is passed over, but stays unacked.
     pub fn pass_over(&mut self, body: BodyId) {
-        if self.in_line.front().is_some_and(|message| stored(message).is_some_and(|stored| stored.id == body)) {
+        if self.in_line.front().is_some_and(|message| stored(message).is_some_and(|stored| stored.id == body))
+        {
             self.in_line.pop_front();
         }
     }
 
     /// Appends whole frames to the buffer, or says what has to happen before. `fetched` names the body whose first
     /// chunk is at hand. A message that cannot be written is passed over, and counted by `unwritable`.
-    pub fn output(&mut self, fetched: Option<BodyId>, buffer: &mut Vec<u8>, mut unwritable: impl FnMut()) -> Output {
+    pub fn output(
+        &mut self,
+        fetched: Option<BodyId>,
+        buffer: &mut Vec<u8>,
+        mut unwritable: impl FnMut(),
+    ) -> Output {
         while buffer.len() < GATHER_OCTETS {
             let Some(message) = self.in_line.front() else { break };
             if !self.in_flight.contains(&message.id) {
@@ -166,7 +172,9 @@ fn render(message: &Message, out: &mut Vec<u8>) -> Result<(), TooLong> {
         Content::Delivery { notify } => Response::Delivery { std, notify: *notify },
         // The reference server has never said which node it was; clients ignore the frame.
         Content::Login => Response::Login { std, node: "tbd".into() },
-        Content::NewAlias { alias } => Response::User { std, change: UserChange::Alias(alias.as_str().into()) },
+        Content::NewAlias { alias } => {
+            Response::User { std, change: UserChange::Alias(alias.as_str().into()) }
+        }
         Content::NewNode { label, node_id } => Response::User {
             std,
             change: UserChange::Node { label: label.as_str().into(), node_id: node_id.as_str().into() },

@@ -13,7 +13,7 @@ use tmtp_domain::{MsgId, NodeNum, SessionId, SiteId, Uid};
 use super::host::{Trace, Turn};
 
 /// The longest pause between two attempts to publish again.
-const REPUBLISH_PAUSE_MAX: Duration = Duration::from_secs(60);
+const REPUBLISH_PAUSE_MAX: Duration = Duration::from_mins(1);
 
 /// What ends a command's wait.
 #[derive(Debug, PartialEq, Eq)]
@@ -140,7 +140,10 @@ impl Home {
         octets: usize,
         trace: Option<Box<Trace>>,
     ) {
-        debug_assert!(!matches!(self.standing, Standing::Leaving | Standing::Over), "nothing follows a detach");
+        debug_assert!(
+            !matches!(self.standing, Standing::Leaving | Standing::Over),
+            "nothing follows a detach"
+        );
         if !self.is_waiting() {
             self.heard = t.now;
         }
@@ -245,7 +248,8 @@ impl Home {
         if let Some((uid, node)) = node {
             self.opened = self.next;
             self.next += 1;
-            let pending = self.queue.iter().filter(|place| matches!(place, Place::Command { .. })).count() as u64;
+            let pending =
+                self.queue.iter().filter(|place| matches!(place, Place::Command { .. })).count() as u64;
             let attach = Command::Attach(Attach { uid, node, in_flight, pending });
             t.publish.push(self.envelope(self.opened, None, attach));
         }
@@ -292,7 +296,8 @@ impl Home {
 
     /// Something is published and not answered.
     fn is_waiting(&self) -> bool {
-        !self.is_over() && (self.attaching || self.queue.iter().any(|place| matches!(place, Place::Command { .. })))
+        !self.is_over()
+            && (self.attaching || self.queue.iter().any(|place| matches!(place, Place::Command { .. })))
     }
 
     fn note_progress(&mut self, now: Duration) {

@@ -97,7 +97,8 @@ pub enum Cause {
 
 impl Cause {
     /// All of them, as metric labels.
-    pub const LABELS: &'static [&'static str] = &["rehome", "lost", "bus", "gap", "silence", "redelivery", "stale"];
+    pub const LABELS: &'static [&'static str] =
+        &["rehome", "lost", "bus", "gap", "silence", "redelivery", "stale"];
 
     /// The label.
     pub fn label(self) -> &'static str {

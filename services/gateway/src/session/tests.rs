@@ -16,7 +16,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tmtp_contract::{Answer, Body, Command, Content, DataInfo, Envelope, Message};
 use tmtp_domain::{
-    BodyId, MsgId, NodeNum, NodeSecret, Posted, Registration, SessionId, ShardId, Site, SiteId, SiteStatus, Uid,
+    BodyId, MsgId, NodeNum, NodeSecret, Posted, Registration, SessionId, ShardId, Site, SiteId, SiteStatus,
+    Uid,
 };
 use tmtp_wire::{Decoder, Item, Op, Response};
 use uuid::Uuid;
@@ -42,7 +43,10 @@ impl FakeHost {
 
     fn reattached(&self) -> Vec<Cause> {
         let counts = self.counts.borrow();
-        counts.iter().filter_map(|count| if let Count::Reattach(cause) = count { Some(*cause) } else { None }).collect()
+        counts
+            .iter()
+            .filter_map(|count| if let Count::Reattach(cause) = count { Some(*cause) } else { None })
+            .collect()
     }
 }
 
@@ -191,13 +195,8 @@ impl Rig {
     }
 
     fn turn<R>(&mut self, act: impl FnOnce(&mut Session, &mut Turn<'_>) -> R) -> R {
-        let mut turn = Turn {
-            now: self.now,
-            host: &self.host,
-            limits: &self.limits,
-            publish: Vec::new(),
-            wake: false,
-        };
+        let mut turn =
+            Turn { now: self.now, host: &self.host, limits: &self.limits, publish: Vec::new(), wake: false };
         let result = act(&mut self.session, &mut turn);
         self.woken |= turn.wake;
         self.published.append(&mut turn.publish);
@@ -240,13 +239,13 @@ impl Rig {
     }
 
     fn socket_closed(&mut self) {
-        self.turn(|session, turn| session.socket_closed(turn));
+        self.turn(Session::socket_closed);
     }
 
     /// Lets time pass, and the clock look.
     fn wait(&mut self, seconds: u64) {
         self.now += Duration::from_secs(seconds);
-        self.turn(|session, turn| session.tick(turn));
+        self.turn(Session::tick);
     }
 
     /// The commands published since the last look, with their numbers.

@@ -206,7 +206,9 @@ impl Files {
 
 /// The host names that a certificate is for, in lower case; `*.` in front stands for one label.
 fn names(certificate: &X509Certificate<'_>) -> anyhow::Result<Vec<String>> {
-    let Some(extension) = certificate.subject_alternative_name().context("read names")? else { return Ok(Vec::new()) };
+    let Some(extension) = certificate.subject_alternative_name().context("read names")? else {
+        return Ok(Vec::new());
+    };
     let dns = |name: &GeneralName<'_>| match name {
         GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
         _ => None,

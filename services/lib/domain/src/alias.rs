@@ -68,7 +68,9 @@ mod tests {
     /// Goal: invisible characters cannot hide in a name; method: one of each refused kind, then blanks and symbols.
     #[test]
     fn printable_only() {
-        for bad in ["\u{200B}", "\u{202E}", "\u{AD}", "\u{FEFF}", "\u{A0}", "\u{2028}", "\u{E000}", "\u{FFFD}", "\n"] {
+        for bad in
+            ["\u{200B}", "\u{202E}", "\u{AD}", "\u{FEFF}", "\u{A0}", "\u{2028}", "\u{E000}", "\u{FFFD}", "\n"]
+        {
             let text = format!("long enough{bad}");
             assert_eq!(Alias::parse(&text), Err(Refusal::AliasInvalid(text.clone())), "{bad:?}");
         }

@@ -24,8 +24,8 @@ mod site;
 
 pub use alias::Alias;
 pub use id::{
-    BodyId, Epoch, GatewayId, IdError, MsgId, NodeNum, NodeSecret, SecretHash, SessionId, ShardId, SiteId, Uid,
-    WorkerId,
+    BodyId, Epoch, GatewayId, IdError, MsgId, NodeNum, NodeSecret, SecretHash, SessionId, ShardId, SiteId,
+    Uid, WorkerId,
 };
 pub use member::{Member, MemberStatus, NODES_MAX, Node};
 pub use posted::Posted;

@@ -22,7 +22,8 @@ impl Engine {
             let Some(home) = self.homes.get_mut(&read.shard) else { continue };
             if home.advance((read.id.ms, read.id.seq)) {
                 let gateway = read.entry.gateway;
-                incoming.extend(read.entry.commands.into_iter().map(|envelope| (read.shard, gateway, envelope)));
+                incoming
+                    .extend(read.entry.commands.into_iter().map(|envelope| (read.shard, gateway, envelope)));
             }
         }
         self.decide(incoming).await;
@@ -32,7 +33,9 @@ impl Engine {
     pub(super) async fn resume_deferred(&mut self) {
         let mut incoming: Vec<Incoming> = Vec::new();
         for (shard, home) in &mut self.homes {
-            incoming.extend(home.take_deferred().into_iter().map(|(gateway, envelope)| (*shard, gateway, envelope)));
+            incoming.extend(
+                home.take_deferred().into_iter().map(|(gateway, envelope)| (*shard, gateway, envelope)),
+            );
         }
         if !incoming.is_empty() {
             self.decide(incoming).await;
@@ -54,7 +57,9 @@ impl Engine {
         for (shard, gateway, envelope) in incoming {
             let Some(home) = self.homes.get_mut(&shard) else { continue };
             // A site lives on its own shard only: a gateway that says otherwise is out of date or wrong.
-            if envelope.session.0 != 0 && self.sites.get(&envelope.site).is_none_or(|site| site.shard != shard) {
+            if envelope.session.0 != 0
+                && self.sites.get(&envelope.site).is_none_or(|site| site.shard != shard)
+            {
                 tracing::warn!(site.id = %envelope.site, %shard, "command for a site of another shard; dropped");
                 continue;
             }

@@ -17,7 +17,8 @@ impl Engine {
     pub(super) async fn load(&mut self, wanted: Wanted) -> Option<HashMap<(SiteId, String), Uid>> {
         let members: Vec<_> = wanted.members.into_iter().collect();
         let names: Vec<_> = wanted.names.into_iter().collect();
-        let sites: Vec<SiteId> = wanted.sites.into_iter().filter(|site| !self.sites.contains_key(site)).collect();
+        let sites: Vec<SiteId> =
+            wanted.sites.into_iter().filter(|site| !self.sites.contains_key(site)).collect();
         let mut attempt = 0;
         loop {
             match self.try_load(&members, &names, &sites).await {
@@ -30,7 +31,10 @@ impl Engine {
                     return None;
                 }
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot load what a batch needs");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "cannot load what a batch needs"
+                    );
                     if !self.pause(attempt, "postgres").await {
                         return None;
                     }
@@ -143,7 +147,10 @@ impl Engine {
                     tracing::error!(shard = %part.shard, "shard has commits that are not ours");
                     self.drop_home(part.shard);
                     if let Err(error) = self.store.release(self.worker, &[part.shard]).await {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "cannot give the shard back");
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "cannot give the shard back"
+                        );
                     }
                 }
                 None => self.lose(part.shard),
@@ -164,7 +171,10 @@ impl Engine {
             self.drop_home(*shard);
         }
         if let Err(error) = self.store.release(self.worker, &shards).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "cannot give shards back; their lease has to end");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot give shards back; their lease has to end"
+            );
         }
     }
 
@@ -215,7 +225,11 @@ impl Engine {
         if let Some(home) = self.homes.get_mut(&shard) {
             home.spilled(now());
         }
-        let body = |body: tmtp_store::StoredBody| tmtp_contract::BodyRef { id: body.id, len: body.len, chunk: body.chunk };
+        let body = |body: tmtp_store::StoredBody| tmtp_contract::BodyRef {
+            id: body.id,
+            len: body.len,
+            chunk: body.chunk,
+        };
         self.janitor.remove(spilled.free.into_iter().map(|(site, freed)| (site, body(freed))).collect());
         self.metrics.spills_total.inc();
         self.metrics.spilled_messages_total.inc_by(u64::try_from(spill.messages.len()).unwrap_or(u64::MAX));

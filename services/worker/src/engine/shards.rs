@@ -110,7 +110,8 @@ impl Engine {
     /// The rows say what is ours: homes that they do not confirm go, shards that have no home get one. (A claim whose
     /// answer was lost leaves such shards.)
     pub(super) async fn reconcile(&mut self, rows: Vec<OwnedShard>) {
-        let ours = |shard: ShardId, epoch: Epoch| rows.iter().any(|row| row.shard == shard && row.epoch == epoch);
+        let ours =
+            |shard: ShardId, epoch: Epoch| rows.iter().any(|row| row.shard == shard && row.epoch == epoch);
         let lost = self.homes.values().filter(|home| !ours(home.shard(), home.epoch())).map(Home::shard);
         for shard in lost.collect::<Vec<_>>() {
             self.lose(shard);

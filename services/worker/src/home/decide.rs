@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 
 use tmtp_contract::{
-    Answer, Attach, Body, Command, Content, DataInfo, Digest, Effect, Envelope, Event, LoginRefusal, Message, Receipt,
-    ReceiptKey,
+    Answer, Attach, Body, Command, Content, DataInfo, Digest, Effect, Envelope, Event, LoginRefusal, Message,
+    Receipt, ReceiptKey,
 };
 use tmtp_domain::{
-    Alias, Epoch, GatewayId, Member, MemberStatus, MsgId, NODES_MAX, Node, NodeNum, Owed, Posted, Recipient, Refusal,
-    Registration, SecretHash, Sender, SessionId, SiteId, SiteStatus, Uid, resolve,
+    Alias, Epoch, GatewayId, Member, MemberStatus, MsgId, NODES_MAX, Node, NodeNum, Owed, Posted, Recipient,
+    Refusal, Registration, SecretHash, Sender, SessionId, SiteId, SiteStatus, Uid, resolve,
 };
 use tmtp_store::Change;
 
@@ -51,7 +51,8 @@ impl Home {
             | Command::Acks { .. } => {}
         }
         // What is no alias is refused without a look; Postgres would not even take some of it as a parameter.
-        if let Command::NewAlias { alias, .. } | Command::Register { alias: Some(alias), .. } = &envelope.command
+        if let Command::NewAlias { alias, .. } | Command::Register { alias: Some(alias), .. } =
+            &envelope.command
             && Alias::parse(alias).is_ok()
         {
             wanted.names.insert((site, alias.clone()));
@@ -91,7 +92,10 @@ impl Home {
             Command::NewNode { digest, label, node_id, secret } => {
                 self.new_node(call, node, digest, label, node_id, secret);
             }
-            Command::Register { .. } | Command::Login { .. } | Command::Attach(_) | Command::Present { .. } => {}
+            Command::Register { .. }
+            | Command::Login { .. }
+            | Command::Attach(_)
+            | Command::Present { .. } => {}
         }
         self.outbox.done.insert(call.from, call.seq);
         self.hungry.insert(call.from);
@@ -141,11 +145,13 @@ impl Home {
         world: &mut World<'_>,
     ) {
         let site = call.site;
-        let open = world.sites.get(&site).is_some_and(|site| {
-            site.registration == Registration::Open && site.status == SiteStatus::Active
-        });
+        let open = world
+            .sites
+            .get(&site)
+            .is_some_and(|site| site.registration == Registration::Open && site.status == SiteStatus::Active);
         let num = NodeNum(1);
-        let repeated = self.members.get(&(site, uid)).is_some_and(|member| member.node_by_secret(&secret) == Some(num));
+        let repeated =
+            self.members.get(&(site, uid)).is_some_and(|member| member.node_by_secret(&secret) == Some(num));
         if !open && !repeated {
             return self.answer(call, Answer::NotLoggedIn(LoginRefusal::RegistrationClosed));
         }
@@ -157,12 +163,16 @@ impl Home {
         }
         let alias_error = alias.and_then(|alias| self.claim_alias(site, uid, alias, world).err());
         self.start_session(call, NodeKey { site, uid, node: num }, 0);
-        self.answer(call, Answer::Registered { node: num, alias_error: alias_error.map(|error| error.to_string()) });
+        self.answer(
+            call,
+            Answer::Registered { node: num, alias_error: alias_error.map(|error| error.to_string()) },
+        );
     }
 
     fn login(&mut self, call: Call, uid: Uid, secret: SecretHash, trace: Option<String>, world: &World<'_>) {
         let active = world.sites.get(&call.site).is_some_and(|site| site.status == SiteStatus::Active);
-        let member = self.members.get(&(call.site, uid)).filter(|m| active && m.status == MemberStatus::Active);
+        let member =
+            self.members.get(&(call.site, uid)).filter(|m| active && m.status == MemberStatus::Active);
         let Some(num) = member.and_then(|member| member.node_by_secret(&secret)) else {
             return self.answer(call, Answer::NotLoggedIn(LoginRefusal::Failed));
         };
@@ -175,7 +185,8 @@ impl Home {
             }
             None if !self.absent.is_empty() => {
                 let command = Command::Login { uid, secret };
-                let envelope = Envelope { site: call.site, session: call.from.1, seq: call.seq, trace, command };
+                let envelope =
+                    Envelope { site: call.site, session: call.from.1, seq: call.seq, trace, command };
                 return self.defer(call.from.0, envelope);
             }
             _ => {}
@@ -400,7 +411,13 @@ impl Home {
         (id, posted)
     }
 
-    fn claim_alias(&mut self, site: SiteId, uid: Uid, text: &str, world: &mut World<'_>) -> Result<(), Refusal> {
+    fn claim_alias(
+        &mut self,
+        site: SiteId,
+        uid: Uid,
+        text: &str,
+        world: &mut World<'_>,
+    ) -> Result<(), Refusal> {
         let alias = Alias::parse(text)?;
         match world.names.get(&(site, alias.as_str().to_owned())) {
             Some(owner) if *owner == uid => {}

@@ -79,7 +79,9 @@ impl Home {
             .and_then(|queue| queue.iter().find(|(_, queued)| !queued.in_flight))
             .map(|(place, queued)| (place, &queued.message));
         match (memory, row) {
-            (Some((place, message)), Some((row_place, _))) if place < row_place => Next::Memory(Arc::clone(message)),
+            (Some((place, message)), Some((row_place, _))) if place < row_place => {
+                Next::Memory(Arc::clone(message))
+            }
             (_, Some((_, message))) => Next::Row(Arc::clone(message)),
             (Some((_, message)), None) => Next::Memory(Arc::clone(message)),
             (None, None) => Next::Nothing,
@@ -90,7 +92,13 @@ impl Home {
         let session = self.sessions.get(&key)?;
         let after = session.cursor.map_or((-1, MsgId(0)), |(urgency, id): Place| (i16::from(urgency), id));
         let limit = u32::try_from(self.limits.window.count.max(1)).unwrap_or(u32::MAX);
-        Some(PageRequest { site: session.node.site, uid: session.node.uid, node: session.node.node, after, limit })
+        Some(PageRequest {
+            site: session.node.site,
+            uid: session.node.uid,
+            node: session.node.node,
+            after,
+            limit,
+        })
     }
 
     fn send(&mut self, key: SessionKey, message: Arc<Message>, in_rows: bool) {

@@ -63,12 +63,17 @@ impl Home {
                 messages.insert((key.site, place.1), row);
             }
         }
-        let ack = |key: &NodeKey, id: &MsgId| RowAck { site: key.site, uid: key.uid, node: key.node, msg_id: *id };
+        let ack =
+            |key: &NodeKey, id: &MsgId| RowAck { site: key.site, uid: key.uid, node: key.node, msg_id: *id };
         let unspilled = self.receipts.unspilled();
         Ok(Spill {
             messages: messages.into_values().collect(),
             inbox,
-            acks: self.row_acks.iter().flat_map(|(key, ids)| ids.iter().map(move |id| ack(key, id))).collect(),
+            acks: self
+                .row_acks
+                .iter()
+                .flat_map(|(key, ids)| ids.iter().map(move |id| ack(key, id)))
+                .collect(),
             receipts: unspilled
                 .iter()
                 .map(|receipt| receipt.posted.0)
@@ -87,7 +92,8 @@ impl Home {
             for flight in &mut session.in_flight {
                 flight.in_rows = true;
             }
-            let waiting: Option<Place> = queue.iter().find(|(_, queued)| !queued.in_flight).map(|(place, _)| *place);
+            let waiting: Option<Place> =
+                queue.iter().find(|(_, queued)| !queued.in_flight).map(|(place, _)| *place);
             if let Some(first) = waiting {
                 session.drained = false;
                 // An urgent message may stand before what was read already.

@@ -193,7 +193,8 @@ fn a_spill_does_not_disturb_delivery() {
 /// Goal: a home spills by age, by octets and by acks, and never without need; method: each bound alone.
 #[test]
 fn a_spill_is_due_in_time() {
-    let never = SpillPolicy { after: std::time::Duration::from_hours(1), bytes: usize::MAX, acks: usize::MAX };
+    let never =
+        SpillPolicy { after: std::time::Duration::from_hours(1), bytes: usize::MAX, acks: usize::MAX };
     let soon = SpillPolicy { after: std::time::Duration::ZERO, ..never };
     let mut rig = Rig::new();
     assert!(!rig.home.spill_is_due(soon, rig.now), "an empty journal");

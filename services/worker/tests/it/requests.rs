@@ -9,8 +9,8 @@ use tmtp_worker::home::{Limits, Wanted};
 use uuid::Uuid;
 
 use crate::rig::{
-    ANN, BEN, G1, HERE, LIMITS, Rig, THERE, acks, attach, digest, new_alias, new_node, post, post_body, register,
-    secret, user,
+    ANN, BEN, G1, HERE, LIMITS, Rig, THERE, acks, attach, digest, new_alias, new_node, post, post_body,
+    register, secret, user,
 };
 
 const BODY: BodyRef = BodyRef { id: BodyId(Uuid::from_u128(5)), len: 100_000, chunk: 65_536 };
@@ -44,7 +44,8 @@ fn a_post_is_delivered_as_it_was_acked() {
 fn a_resent_request_gets_the_first_answer() {
     let mut rig = both();
     let requests = [post(1, &[BEN]), new_alias(2, "Ann Bell"), new_node(3, ANN, 2)];
-    let first: Vec<Answer> = requests.iter().map(|request| rig.run((G1, 1), request.clone()).answer().clone()).collect();
+    let first: Vec<Answer> =
+        requests.iter().map(|request| rig.run((G1, 1), request.clone()).answer().clone()).collect();
     let (waiting, commits) = (rig.waiting(), rig.commits.len());
     for (request, answer) in requests.iter().zip(&first) {
         let told = rig.run((G1, 1), request.clone());
@@ -103,7 +104,10 @@ fn a_refusal_is_not_remembered() {
     assert_eq!(told.refusal(), format!("OpenNodes: iUid {late} not found"));
     assert!(told.0.pushes.is_empty(), "nobody gets anything");
     rig.names.insert((HERE, "Ann Bell".into()), BEN);
-    assert_eq!(rig.run((G1, 1), new_alias(2, "Ann Bell")).refusal(), "AddAlias: alias Ann Bell already taken");
+    assert_eq!(
+        rig.run((G1, 1), new_alias(2, "Ann Bell")).refusal(),
+        "AddAlias: alias Ann Bell already taken"
+    );
     let commits = rig.commits.len();
 
     rig.member(HERE, late, 1);
@@ -147,10 +151,15 @@ fn aliases_are_checked() {
 fn a_name_goes_to_one() {
     let mut rig = both();
     let late = tmtp_domain::Uid([9; 20]);
-    let commands = [(1, 9, new_alias(1, "One Name")), (2, 9, new_alias(1, "One Name")), (3, 1, register(late, Some("One Name")))];
+    let commands = [
+        (1, 9, new_alias(1, "One Name")),
+        (2, 9, new_alias(1, "One Name")),
+        (3, 1, register(late, Some("One Name"))),
+    ];
     for (session, seq, command) in commands {
         let opened = if session == 3 { seq } else { 3 };
-        let envelope = Envelope { site: HERE, session: SessionId(session), seq: opened, trace: None, command };
+        let envelope =
+            Envelope { site: HERE, session: SessionId(session), seq: opened, trace: None, command };
         rig.decide(G1, envelope);
     }
     let told = rig.settle();
@@ -166,7 +175,8 @@ fn a_name_goes_to_one() {
     let taken = "AddAlias: alias One Name already taken".to_owned();
     let registered = Answer::Registered { node: NodeNum(1), alias_error: Some(taken.clone()) };
     assert_eq!(answers, [&Answer::Done, &Answer::Refused(taken), &registered]);
-    let names = rig.commits.last().unwrap().changes.iter().filter(|change| matches!(change, Change::Name { .. }));
+    let names =
+        rig.commits.last().unwrap().changes.iter().filter(|change| matches!(change, Change::Name { .. }));
     assert_eq!(names.count(), 1);
 }
 
@@ -181,8 +191,10 @@ fn a_new_node_gets_the_backlog() {
     assert_eq!(told.answer(), &Answer::Done);
     let news = Content::NewNode { label: "new".into(), node_id: "secret".into() };
     assert_eq!(told.contents((G1, 2)), std::slice::from_ref(&news));
-    let made = Change::Node { site: HERE, uid: BEN, num: NodeNum(2), secret: secret(BEN, 2), label: "new".into() };
-    let copied = Change::CopyInbox { site: HERE, uid: BEN, from: NodeNum(1), to: NodeNum(2), except: Vec::new() };
+    let made =
+        Change::Node { site: HERE, uid: BEN, num: NodeNum(2), secret: secret(BEN, 2), label: "new".into() };
+    let copied =
+        Change::CopyInbox { site: HERE, uid: BEN, from: NodeNum(1), to: NodeNum(2), except: Vec::new() };
     assert_eq!(rig.commits.last().unwrap().changes, [made, copied]);
 
     let told = rig.run((G1, 3), crate::rig::login(BEN, 2));
@@ -253,8 +265,14 @@ fn only_what_is_missing_is_wanted() {
         wanted
     };
     let post_to = |ids: &[String]| {
-        let recipients = ids.iter().map(|id| tmtp_domain::Recipient { id: id.clone(), ..user(ANN) }).collect();
-        Command::Post { digest: digest(1), recipients, data: tmtp_contract::DataInfo::default(), body: Body::Empty }
+        let recipients =
+            ids.iter().map(|id| tmtp_domain::Recipient { id: id.clone(), ..user(ANN) }).collect();
+        Command::Post {
+            digest: digest(1),
+            recipients,
+            data: tmtp_contract::DataInfo::default(),
+            body: Body::Empty,
+        }
     };
     let found = wanted(&rig, HERE, post_to(&[BEN.to_string(), late.to_string(), "no uid\0".into()]));
     assert_eq!(found.members, HashSet::from([(HERE, late)]));

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tmtp_contract::{
-    Answer, Attach, Body, Command, Content, DataInfo, Digest, Envelope, Event, LoginRefusal, Message, MessageRecord,
+    Answer, Attach, Body, Command, Content, DataInfo, Digest, Envelope, Event, LoginRefusal, Message,
+    MessageRecord,
 };
 use tmtp_domain::{
-    Epoch, GatewayId, Member, MemberStatus, MsgId, Node, NodeNum, Posted, Recipient, RecipientKind, Registration,
-    SecretHash, SessionId, ShardId, Site, SiteId, SiteStatus, Uid,
+    Epoch, GatewayId, Member, MemberStatus, MsgId, Node, NodeNum, Posted, Recipient, RecipientKind,
+    Registration, SecretHash, SessionId, ShardId, Site, SiteId, SiteStatus, Uid,
 };
 use tmtp_store::{OwnedShard, PageRequest, Recovery, ShardCommit};
 use tmtp_worker::home::{Home, Limits, Now, Outbox, Window, World};
@@ -38,6 +39,9 @@ pub const LIMITS: Limits = Limits {
 /// A session as the cases name it: gateway and number.
 pub type Who = (GatewayId, u64);
 
+/// The rows of one node, in the order of delivery.
+type Inbox = BTreeMap<(i16, MsgId), Arc<Message>>;
+
 pub struct Rig {
     pub home: Home,
     pub sites: HashMap<SiteId, Site>,
@@ -46,7 +50,7 @@ pub struct Rig {
     /// What was committed, in order.
     pub commits: Vec<ShardCommit>,
     /// What spills have written, by node, in the order of delivery.
-    rows: HashMap<(SiteId, Uid, NodeNum), BTreeMap<(i16, MsgId), Arc<Message>>>,
+    rows: HashMap<(SiteId, Uid, NodeNum), Inbox>,
     /// The number of each session's next command.
     next: HashMap<Who, u64>,
 }
@@ -80,7 +84,15 @@ impl Rig {
         let absent: HashSet<GatewayId> = absent.iter().copied().collect();
         let home = Home::recover(&row, left, limits, absent, now).unwrap();
         let sites = [HERE, THERE].map(|id| (id, open_site(id))).into();
-        Self { home, sites, names: HashMap::new(), now, commits: Vec::new(), rows: HashMap::new(), next: HashMap::new() }
+        Self {
+            home,
+            sites,
+            names: HashMap::new(),
+            now,
+            commits: Vec::new(),
+            rows: HashMap::new(),
+            next: HashMap::new(),
+        }
     }
 
     /// A member whose nodes have the numbers from 1.
@@ -245,7 +257,9 @@ impl Told {
     /// The messages for a session, in their order.
     pub fn messages(&self, who: Who) -> Vec<Arc<Message>> {
         let message = |(gateway, event): &(GatewayId, Event)| match event {
-            Event::Deliver { session, message, .. } if (*gateway, session.0) == who => Some(Arc::clone(message)),
+            Event::Deliver { session, message, .. } if (*gateway, session.0) == who => {
+                Some(Arc::clone(message))
+            }
             _ => None,
         };
         self.0.pushes.iter().filter_map(message).collect()
@@ -311,7 +325,12 @@ pub fn new_alias(n: u8, alias: &str) -> Command {
 }
 
 pub fn new_node(n: u8, uid: Uid, num: i16) -> Command {
-    Command::NewNode { digest: digest(n), label: "new".into(), node_id: "secret".into(), secret: secret(uid, num) }
+    Command::NewNode {
+        digest: digest(n),
+        label: "new".into(),
+        node_id: "secret".into(),
+        secret: secret(uid, num),
+    }
 }
 
 pub fn attach(uid: Uid, num: i16, in_flight: &[MsgId], pending: u64) -> Command {

@@ -136,7 +136,9 @@ fn logins_are_checked() {
     let nodes = vec![Node { num: NodeNum(1), secret: secret(suspended, 1) }];
     rig.home.learn(HERE, Member { uid: suspended, status: MemberStatus::Suspended, nodes });
     let crossed = Command::Login { uid: ANN, secret: secret(BEN, 1) };
-    for command in [crossed, login(ANN, 2), login(stranger, 1), login(suspended, 1), attach(suspended, 1, &[], 0)] {
+    for command in
+        [crossed, login(ANN, 2), login(stranger, 1), login(suspended, 1), attach(suspended, 1, &[], 0)]
+    {
         let told = rig.run((G1, 1), command.clone());
         assert_eq!(told.not_logged_in(), LoginRefusal::Failed, "{command:?}");
     }
@@ -187,7 +189,8 @@ fn registering_makes_one_user() {
         assert!(told.delivered((G1, 1)).is_empty(), "registering is no login");
     }
     let changes: Vec<Change> = rig.commits.iter().flat_map(|commit| commit.changes.clone()).collect();
-    let node = Change::Node { site: HERE, uid, num: NodeNum(1), secret: secret(uid, 1), label: "first".into() };
+    let node =
+        Change::Node { site: HERE, uid, num: NodeNum(1), secret: secret(uid, 1), label: "first".into() };
     let name = Change::Name { site: HERE, name: "New Name".into(), uid };
     assert_eq!(changes, [Change::Member { site: HERE, uid }, node, name]);
     assert_eq!(rig.home.sessions(), 1);

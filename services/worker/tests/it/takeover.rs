@@ -6,10 +6,15 @@ use tmtp_store::{OwnedShard, Recovery};
 use tmtp_worker::home::Home;
 use uuid::Uuid;
 
-use crate::rig::{ANN, BEN, EPOCH, G1, HERE, LIMITS, Rig, acks, attach, new_alias, new_node, post, post_body};
+use crate::rig::{
+    ANN, BEN, EPOCH, G1, HERE, LIMITS, Rig, acks, attach, new_alias, new_node, post, post_body,
+};
+
+/// A message id, a node, and an urgency.
+type Owes = (u64, i16, i16);
 
 /// What a home owes: message, node, and to how many in all.
-fn owes(rig: &Rig) -> (Vec<(u64, i16, i16)>, Vec<(u64, u32)>) {
+fn owes(rig: &Rig) -> (Vec<Owes>, Vec<(u64, u32)>) {
     let spill = rig.home.spill(rig.now).unwrap();
     let mut inbox: Vec<_> = spill.inbox.iter().map(|row| (row.msg_id.0, row.node.0, row.urgency)).collect();
     let mut messages: Vec<_> = spill.messages.iter().map(|row| (row.msg_id.0, row.owed)).collect();
@@ -67,7 +72,13 @@ fn what_is_not_committed_has_not_happened() {
 /// Goal: entries that were applied are skipped when they are read again; method: ids around the applied one.
 #[test]
 fn replayed_entries_are_skipped() {
-    let row = OwnedShard { shard: tmtp_domain::ShardId(3), epoch: EPOCH, commits: 9, last_entry: (5, 2), last_msg_id: MsgId(0) };
+    let row = OwnedShard {
+        shard: tmtp_domain::ShardId(3),
+        epoch: EPOCH,
+        commits: 9,
+        last_entry: (5, 2),
+        last_msg_id: MsgId(0),
+    };
     let now = tmtp_worker::home::Now { nanos: 1 };
     let mut home = Home::recover(&row, &Recovery::default(), LIMITS, [].into(), now).unwrap();
     for (entry, is_new) in
@@ -79,7 +90,10 @@ fn replayed_entries_are_skipped() {
     assert!(home.has_progress());
     assert!(home.take_commit(false).unwrap().is_none(), "nothing but progress");
     let commit = home.take_commit(true).unwrap().unwrap();
-    assert_eq!((commit.epoch, commit.commits, commit.last_entry, commit.entry.is_none()), (EPOCH, 9, (6, 0), true));
+    assert_eq!(
+        (commit.epoch, commit.commits, commit.last_entry, commit.entry.is_none()),
+        (EPOCH, 9, (6, 0), true)
+    );
     home.committed(&commit, now);
     assert_eq!((home.commits(), home.has_progress()), (10, false));
     assert!(home.take_commit(true).unwrap().is_none());
@@ -155,7 +169,8 @@ fn an_unreadable_journal_is_refused() {
         last_msg_id: MsgId(0),
     };
     let good = tmtp_contract::encode(&JournalEntry::new(Vec::new())).unwrap();
-    let newer = tmtp_contract::encode(&JournalEntry { v: tmtp_contract::VERSION + 1, effects: Vec::new() }).unwrap();
+    let newer =
+        tmtp_contract::encode(&JournalEntry { v: tmtp_contract::VERSION + 1, effects: Vec::new() }).unwrap();
     let now = tmtp_worker::home::Now { nanos: 1 };
     for bad in [newer, b"junk".to_vec()] {
         let left = Recovery { journal: vec![good.clone(), bad], receipts: Vec::new() };

@@ -1,7 +1,7 @@
 //! A message on its way from one device to others.
 
 use anyhow::Result;
-use tmtp_e2e::{Cluster, Link, Setup, post};
+use tmtp_e2e::{Cluster, Link, Setup, barrier, post};
 use tmtp_wire::{DataInfo, Recipient, Request, Response, headsum_holds};
 
 /// Questions that are asked and answered.
@@ -51,7 +51,8 @@ async fn a_header_is_spelled_as_clients_expect() -> Result<()> {
     let Response::Delivery { std, notify: 0 } = &frame.response else { panic!("{:?}", frame.response) };
     assert!(headsum_holds(&frame.raw));
     let raw = String::from_utf8(frame.raw.clone())?;
-    let headsum = raw.split("\"headsum\":").nth(1).and_then(|rest| rest.split(',').next()).unwrap_or_default();
+    let headsum =
+        raw.split("\"headsum\":").nth(1).and_then(|rest| rest.split(',').next()).unwrap_or_default();
     let expected = format!(
         r#"{{"datalen":2,"from":"{}","headsum":{headsum},"id":"{}","op":"delivery","posted":"{}"}}"#,
         ann.uid(),
@@ -103,7 +104,8 @@ async fn an_ack_comes_before_the_answer() -> Result<()> {
     for round in 0..ROUNDS {
         let id = format!("q{round}");
         ann.client().send(&post(&id, &[&ben_uid], b"well?"), b"well?").await?;
-        let Response::Ack { id: acked, receipt: Some((msg_id, _)), error: None } = ann.next().await?.response else {
+        let Response::Ack { id: acked, receipt: Some((msg_id, _)), error: None } = ann.next().await?.response
+        else {
             panic!("something came before the ack of {id}");
         };
         assert_eq!(acked, id);

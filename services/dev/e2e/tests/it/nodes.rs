@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use tmtp_client::{Account, Frame};
-use tmtp_e2e::{Link, Setup};
+use tmtp_e2e::{Link, Setup, barrier};
 use tmtp_wire::{Request, Response, UserChange};
 
 /// Goal: a new device gets what it needs, in the right order. Method: ann's only device leaves two messages unacked and
@@ -110,7 +110,8 @@ async fn nodes_are_limited() -> Result<()> {
 
 /// Asks for another node of the user, and acks the message that says so.
 pub async fn new_node(link: &mut Link, label: &str) -> Result<Account> {
-    let request = Request::UserEdit { id: format!("new {label}"), new_node: Some(label.to_owned()), new_alias: None };
+    let request =
+        Request::UserEdit { id: format!("new {label}"), new_node: Some(label.to_owned()), new_alias: None };
     link.request(&request, b"").await?;
     let node_id = take_new_node(link, label).await?;
     Ok(Account { uid: link.uid().to_owned(), node_id, alias_error: None })

@@ -68,7 +68,8 @@ async fn an_id_can_be_used_again_after_an_error() -> Result<()> {
     let receipt = ann.request(&post("p", &[ben.uid()], b"text"), b"text").await?;
     assert_eq!(ben.take("text").await?.id, receipt.msg_id);
 
-    let alias = |alias: &str| Request::UserEdit { id: "l".into(), new_node: None, new_alias: Some(alias.into()) };
+    let alias =
+        |alias: &str| Request::UserEdit { id: "l".into(), new_node: None, new_alias: Some(alias.into()) };
     assert!(ann.refused(&alias("ben is here"), b"").await?.contains("already taken"));
     ann.request(&alias("ann is here"), b"").await?;
     cluster.passed()

@@ -28,8 +28,8 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["tmtp-domain", "tmtp-contract", "tmtp-store", "tmtp-bus", "tmtp-bodies", "tmtp-chassis"],
     ),
     ("tmtp-admin", &["tmtp-domain", "tmtp-contract", "tmtp-store", "tmtp-bus", "tmtp-chassis"]),
-    ("tmtpctl", &["tmtp-client", "tmtp-domain", "tmtp-store", "tmtp-bus", "tmtp-chassis"]),
-    ("tmtp-loadtest", &["tmtp-client"]),
+    ("tmtpctl", &["tmtp-wire", "tmtp-client", "tmtp-domain", "tmtp-store", "tmtp-bus", "tmtp-chassis"]),
+    ("tmtp-loadtest", &["tmtp-wire", "tmtp-client"]),
 ];
 
 /// Ours that never ship; they may use whatever they test.

@@ -204,7 +204,7 @@ fn stored_body() {
     rig.deliver(1, message(1));
     rig.deliver(1, Message { body: Body::Stored(stored), ..message(2) });
     rig.deliver(1, message(3));
-    let mut output = |rig: &mut Rig, fetched| {
+    let output = |rig: &mut Rig, fetched| {
         let mut buffer = Vec::new();
         let output = rig.turn(|session, turn| session.output(turn, fetched, &mut buffer));
         (output, buffer)

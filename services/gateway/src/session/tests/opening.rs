@@ -173,7 +173,12 @@ fn register() {
         ("somebody", Some("somebody"), None, ""),
         ("_", None, None, ""),
         ("short", Some("short"), Some("no".to_owned()), r#""error":"no","#),
-        ("short", Some("short"), Some("\0".repeat(20_000)), r#""error":"request too large to express in a header","#),
+        (
+            "short",
+            Some("short"),
+            Some("\0".repeat(20_000)),
+            r#""error":"request too large to express in a header","#,
+        ),
     ] {
         let mut rig = Rig::greeted();
         rig.send(&format!(r#"{{"NewAlias":"{alias}","NewNode":"x","Op":1}}"#));
@@ -186,8 +191,11 @@ fn register() {
         };
         assert_eq!(rig.commands(), [(1, expected)]);
         rig.answer(1, Answer::Registered { node: NodeNum(1), alias_error: error });
-        let registered =
-            format!(r#"{{{shown}"nodeid":"{}","op":"registered","uid":"{}"}}"#, secret.reveal(), Uid([1; 20]));
+        let registered = format!(
+            r#"{{{shown}"nodeid":"{}","op":"registered","uid":"{}"}}"#,
+            secret.reveal(),
+            Uid([1; 20])
+        );
         assert_eq!(rig.frames(), [registered, INFO.to_owned()]);
     }
 }
@@ -199,7 +207,8 @@ fn everything_at_once() {
     let mut rig = Rig::new();
     let secret = NodeSecret([5; 25]);
     let octets =
-        [frame(EACH[0]), frame(&login(ann(), &secret)), frame(POST), b"hello".to_vec(), frame(EACH[12])].concat();
+        [frame(EACH[0]), frame(&login(ann(), &secret)), frame(POST), b"hello".to_vec(), frame(EACH[12])]
+            .concat();
     let left = rig.octets(&octets);
     assert_eq!(left.len(), frame(POST).len() + 5 + frame(EACH[12]).len());
     assert_eq!(rig.published(), [(1, "login")]);

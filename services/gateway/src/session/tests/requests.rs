@@ -66,7 +66,9 @@ fn edit_user() {
     let commands = rig.commands();
     assert!(matches!(&commands[0], (2, Command::NewAlias { alias, .. }) if alias == "somebody"));
     let secret = NodeSecret([1; 25]);
-    let (3, Command::NewNode { label, node_id, secret: hash, .. }) = &commands[1] else { panic!("{commands:?}") };
+    let (3, Command::NewNode { label, node_id, secret: hash, .. }) = &commands[1] else {
+        panic!("{commands:?}")
+    };
     assert_eq!((label.as_str(), node_id, *hash), ("lap", &secret.reveal(), secret.hash()));
     rig.answer(2, Answer::Refused("no".into()));
     rig.answer(3, Answer::Done);
@@ -137,7 +139,10 @@ fn answers_in_order() {
     rig.answer(3, posted(4));
     assert_eq!(rig.frames(), Vec::<String>::new());
     rig.answer(2, posted(2));
-    assert_eq!(rig.frames(), [acked("2", 2), refused("3", UNAVAILABLE), acked("4", 4), refused("5", UNAVAILABLE)]);
+    assert_eq!(
+        rig.frames(),
+        [acked("2", 2), refused("3", UNAVAILABLE), acked("4", 4), refused("5", UNAVAILABLE)]
+    );
     rig.answer(3, posted(4));
     assert_eq!(rig.frames(), Vec::<String>::new(), "an answer counts once");
 }
@@ -206,7 +211,7 @@ fn cut_short() {
         let mut rig = Rig::open();
         let octets = [frame(POST), b"hello".to_vec()].concat();
         assert!(rig.octets(&octets[..length]).is_empty());
-        rig.turn(|session, turn| session.input_ended(turn));
+        rig.turn(Session::input_ended);
         rig.socket_closed();
         assert_eq!(rig.published(), [(2, "detach")]);
     }

@@ -47,9 +47,13 @@ impl Rig {
 /// of one octet, of a few, and all at once.
 #[test]
 fn chunks() {
-    for (len, expected) in
-        [(65, vec![65]), (100, vec![100]), (101, vec![100, 1]), (200, vec![100, 100]), (305, vec![100, 100, 100, 5])]
-    {
+    for (len, expected) in [
+        (65, vec![65]),
+        (100, vec![100]),
+        (101, vec![100, 1]),
+        (200, vec![100, 100]),
+        (305, vec![100, 100, 100, 5]),
+    ] {
         for piece in [1, 7, 100, 10_000] {
             let mut rig = Rig::open();
             assert_eq!(rig.store(len, piece), expected, "{len} by {piece}");
@@ -140,8 +144,11 @@ fn broken_off() {
 fn overloaded_after_upload() {
     let mut rig = Rig::open();
     rig.host.budget.set(0);
-    assert_eq!(rig.store(65, 10_000).len(), 1);
+    rig.octets(&[frame(&post(65)), vec![b'x'; 65]].concat());
+    assert!(matches!(rig.upload(), Some(Upload::Put { seq: 0, .. })));
+    rig.uploaded(true);
     assert_eq!(rig.frames(), [refused("p", "overloaded, please send again")]);
+    assert_eq!(rig.upload(), Some(Upload::Discard { body: body(), chunks: 1 }));
 }
 
 /// Goal: data beyond the limit is read and refused, and the largest length that there is takes no memory; method:

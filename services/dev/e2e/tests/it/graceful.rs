@@ -1,0 +1,57 @@
+//! Programs that are asked to stop.
+
+use anyhow::Result;
+use tmtp_e2e::{End, Setup, WAIT};
+use tmtp_testkit::eventually;
+
+use crate::load::Load;
+
+/// Goal: a gateway that stops ends its links properly, without a word, and frees their nodes. Method: SIGTERM with three
+/// clients connected and a message unacked; every link ends with a close, the exit code is 0, and all can log in at the
+/// other gateway at once and get what was not acked.
+#[tokio::test]
+async fn a_gateway_lets_its_clients_go() -> Result<()> {
+    let cluster = Setup::new().start().await?;
+    let mut links = Vec::new();
+    for who in ["ann", "ben", "cid"] {
+        links.push(cluster.gateway(0).connect(who).await?);
+    }
+    let ben = links[1].uid().to_owned();
+    links[0].post("unacked", &[&ben], "unacked").await?;
+    let unacked = links[1].delivery().await?;
+
+    let gateway = cluster.gateway(0);
+    let ends = futures::future::join_all(links.iter_mut().map(tmtp_e2e::Link::end));
+    let (status, ends) = tokio::join!(gateway.terminate(), ends);
+    let status = status?;
+    assert!(status.success(), "the gateway ended with {status}");
+    for end in ends {
+        assert_eq!(end?, End::Closed);
+    }
+    for (number, link) in links.iter().enumerate() {
+        let mut again = cluster.gateway(1).login("again", link.account()).await?;
+        if number == 1 {
+            assert_eq!(again.delivery().await?, unacked);
+        }
+    }
+    cluster.passed()
+}
+
+/// Goal: a worker that stops hands its shards over, so that nobody waits for its lease. Method: with a lease of a minute
+/// and load running, SIGTERM the worker that serves; the other one has all shards and messages flow long before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_hands_its_shards_over() -> Result<()> {
+    let cluster = Setup::new().worker_setting("shards.lease", "60s").start().await?;
+    let load = Load::start(&cluster).await?;
+    let serving = load.serving_worker(&cluster).await?;
+    let shards = cluster.worker(0).metric("tmtp_worker_shards_owned").await?
+        + cluster.worker(1).metric("tmtp_worker_shards_owned").await?;
+    let status = cluster.worker(serving).terminate().await?;
+    assert!(status.success(), "the worker ended with {status}");
+    let other = cluster.worker(1 - serving);
+    let has_all = async || (other.metric("tmtp_worker_shards_owned").await.ok()? >= shards).then_some(());
+    eventually(WAIT, "the other worker to own all shards", has_all).await?;
+    load.flows("after the hand-over").await?;
+    load.finish().await?;
+    cluster.passed()
+}

@@ -1,0 +1,81 @@
+//! Load that runs while something breaks, and whose books are checked in the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use tmtp_e2e::{Cluster, DEFAULT_SITE};
+use tmtp_loadtest::pairs::{Options, Report, run};
+use tmtp_loadtest::{Error, Progress};
+use tmtp_testkit::eventually;
+use tokio::task::JoinHandle;
+
+/// Enough to have something on the way at every moment, and little enough for debug builds on two cores.
+const PAIRS: u32 = 4;
+const WINDOW: usize = 4;
+/// How many messages have to arrive after an accident before it counts as survived: several for each pair.
+const FLOW: u64 = 60;
+/// A take-over takes two leases at most, and clients resend after [`RESEND_AFTER`].
+const FLOW_WITHIN: Duration = Duration::from_mins(1);
+/// Shorter than real clients wait, so that resent posts are part of every accident.
+const RESEND_AFTER: Duration = Duration::from_secs(5);
+/// Longer than any test: load ends when the test says so.
+const SPAN_MAX: Duration = Duration::from_mins(10);
+
+/// The running load.
+pub struct Load {
+    progress: Arc<Progress>,
+    task: JoinHandle<Result<Report, Error>>,
+}
+
+impl Load {
+    /// Starts it through all gateways, and waits until messages flow.
+    pub async fn start(cluster: &Cluster) -> Result<Self> {
+        let progress = Arc::new(Progress::default());
+        let options = Options {
+            pairs: PAIRS,
+            window: WINDOW,
+            warmup: Duration::ZERO,
+            span: SPAN_MAX,
+            resilient: true,
+            resend_after: RESEND_AFTER,
+            progress: Arc::clone(&progress),
+            ..Options::new(cluster.gateway_addresses(), DEFAULT_SITE)
+        };
+        let load = Self { progress, task: tokio::spawn(run(options)) };
+        load.flows("at the beginning").await?;
+        Ok(load)
+    }
+
+    /// Waits until more messages have been posted, acked and delivered than there were when this was called.
+    pub async fn flows(&self, when: &str) -> Result<()> {
+        let (posts, deliveries) = (self.progress.posts_acked(), self.progress.deliveries());
+        let flowing = async || {
+            let enough = self.progress.posts_acked() > posts + FLOW && self.progress.deliveries() > deliveries + FLOW;
+            (enough || self.task.is_finished()).then_some(())
+        };
+        let waited = eventually(FLOW_WITHIN, "messages to flow", flowing).await;
+        waited.with_context(|| format!("{when}: {:?}", self.progress))?;
+        ensure!(!self.task.is_finished(), "the load has ended {when}");
+        Ok(())
+    }
+
+    /// The worker that serves the load's site: all its sessions are there.
+    pub async fn serving_worker(&self, cluster: &Cluster) -> Result<usize> {
+        for number in 0..cluster.workers() {
+            if cluster.worker(number).metric("tmtp_worker_sessions_open").await? > 0.0 {
+                return Ok(number);
+            }
+        }
+        anyhow::bail!("no worker has sessions")
+    }
+
+    /// Ends the load, waits for what is under way, and checks the books.
+    pub async fn finish(self) -> Result<Report> {
+        self.progress.stop();
+        let report = self.task.await.context("the load panicked")??;
+        let problems = report.problems.join("\n  ");
+        ensure!(report.is_clean(), "{} problems:\n  {problems}\n{report:?}", report.counts.total());
+        Ok(report)
+    }
+}

@@ -1,0 +1,207 @@
+//! The requests of a session: which may come when, what is checked here, and what goes to the home as a command.
+
+use tmtp_contract::Command;
+use tmtp_domain::{IdError, MsgId, NodeSecret, Refusal, Uid};
+use tmtp_wire::{Request, Response, id::parse_message_id};
+
+use super::{
+    Count, Expect, Incoming, Opening, Phase, Post, Reason, Session, Turn, ack_error, ack_fits, header_digest,
+    new_node_fits, push_frame, quit, refused,
+};
+
+/// Requests.
+impl Session {
+    /// A header has come: the table of link states, and then the operation.
+    pub(super) fn begin(&mut self, t: &mut Turn<'_>, request: Request, raw: &[u8]) {
+        match (&self.phase, request) {
+            (Phase::New, Request::TmtpRev { .. }) => self.greet(),
+            (Phase::Greeted, Request::Register { new_node, new_alias, .. }) => {
+                self.register(t, new_node, new_alias);
+            }
+            (Phase::Greeted, Request::Login { uid, node }) => self.login(t, &uid, &node),
+            (Phase::Open { .. }, request) => self.serve(t, request, raw),
+            (Phase::New, _) => self.quit(t, Reason::Order, ""),
+            (Phase::Greeted, Request::TmtpRev { .. }) => self.quit(t, Reason::Order, quit::REPETITION),
+            (Phase::Greeted | Phase::Opening(_), _) => self.quit(t, Reason::Order, quit::UNAUTHENTICATED),
+        }
+    }
+
+    /// Whatever revision the client speaks, it is answered in the only one there is.
+    fn greet(&mut self) {
+        let greeting = Response::TmtpRev { name: self.site.name.as_str().into(), auth: None, auth_by: None };
+        push_frame(&mut self.replies, &greeting);
+        self.phase = Phase::Greeted;
+    }
+
+    fn register(&mut self, t: &mut Turn<'_>, label: String, alias: String) {
+        let (uid, secret) = (t.host.uid(), t.host.secret());
+        let alias = (alias != "_").then_some(alias);
+        let command = Command::Register { uid, secret: secret.hash(), label, alias };
+        self.home.publish(t, command, Expect::Opening, 0, None);
+        self.phase = Phase::Opening(Box::new(Opening::Register { uid, secret }));
+    }
+
+    fn login(&mut self, t: &mut Turn<'_>, uid: &str, node: &str) {
+        let secret = match NodeSecret::parse(node) {
+            Ok(secret) => secret,
+            Err(IdError::Base32) => return self.quit(t, Reason::Login, quit::BASE32),
+            Err(IdError::Length) => return self.quit(t, Reason::Login, quit::LOGIN),
+        };
+        let Ok(uid) = Uid::parse(uid) else { return self.quit(t, Reason::Login, quit::LOGIN) };
+        self.home.publish(t, Command::Login { uid, secret: secret.hash() }, Expect::Opening, 0, None);
+        self.phase = Phase::Opening(Box::new(Opening::Login { uid }));
+    }
+
+    /// The operations of a client that is logged in.
+    fn serve(&mut self, t: &mut Turn<'_>, request: Request, raw: &[u8]) {
+        match request {
+            Request::Pulse => {}
+            Request::Ack { id, .. } => self.acked(t, &id),
+            Request::Quit => self.say_farewell(t, Some(quit::LOGOUT.into())),
+            Request::TmtpRev { .. } => self.quit(t, Reason::Order, quit::REPETITION),
+            Request::Register { .. } | Request::Login { .. } => self.quit(t, Reason::Order, quit::CONNECTED),
+            Request::UserEdit { id, new_node, new_alias } if ack_fits(&id) => {
+                self.edit_user(t, id, new_node, new_alias, raw);
+            }
+            Request::Post { id, recipients, data } if ack_fits(&id) => {
+                self.post(t, id, recipients, data, raw);
+            }
+            Request::OhiEdit { id, .. }
+            | Request::GroupInvite { id, .. }
+            | Request::GroupEdit { id, .. }
+            | Request::PostNotify { id, .. }
+            | Request::Ping { id, .. }
+                if ack_fits(&id) =>
+            {
+                t.host.count(Count::Refused(Reason::Unavailable));
+                self.incoming = Some(Incoming::Refused { id, error: refused::UNAVAILABLE });
+            }
+            // Its ack would not fit into a header, so it must not have an effect either.
+            _ => self.quit(t, Reason::Header, quit::HEADER),
+        }
+    }
+
+    fn acked(&mut self, t: &mut Turn<'_>, id: &str) {
+        let Some(id) = parse_message_id(id) else { return };
+        if self.deliveries.ack(MsgId(id), t.now) {
+            t.host.count(Count::Ack);
+            self.pass_acks(t);
+        }
+    }
+
+    fn edit_user(
+        &mut self,
+        t: &mut Turn<'_>,
+        id: String,
+        new_node: Option<String>,
+        new_alias: Option<String>,
+        raw: &[u8],
+    ) {
+        let op = tmtp_wire::Op::UserEdit;
+        let digest = header_digest(raw);
+        let command = match (new_node, new_alias) {
+            (None, Some(alias)) => Command::NewAlias { digest, alias },
+            (Some(label), None) => {
+                let secret = t.host.secret();
+                let node_id = secret.reveal();
+                if !new_node_fits(&label, &node_id) {
+                    let text = Refusal::TooLarge.to_string();
+                    return self.refuse(t, Reason::TooLarge, &id, &text);
+                }
+                Command::NewNode { digest, label, node_id, secret: secret.hash() }
+            }
+            _ => return self.quit(t, Reason::Header, quit::HEADER),
+        };
+        self.request(t, op, id, command, super::post::COMMAND_OCTETS + raw.len());
+    }
+
+    fn post(
+        &mut self,
+        t: &mut Turn<'_>,
+        id: String,
+        recipients: Vec<tmtp_wire::Recipient>,
+        data: tmtp_wire::DataInfo,
+        raw: &[u8],
+    ) {
+        if data.len > t.limits.body_max {
+            t.host.count(Count::Refused(Reason::TooLarge));
+            self.incoming = Some(Incoming::Refused { id, error: refused::BODY_TOO_LARGE });
+            return;
+        }
+        let store = (data.len > t.limits.inline_max).then(|| (t.host.body_id(), t.limits.chunk_octets));
+        self.incoming = Some(Incoming::Post(Box::new(Post::new(id, recipients, data, raw, store))));
+    }
+
+    pub(super) fn take_data(&mut self, t: &mut Turn<'_>, piece: &[u8]) {
+        t.host.count(Count::BodyIn(piece.len()));
+        if let Some(Incoming::Post(post)) = &mut self.incoming {
+            post.take(piece);
+            self.go_on_with_post(t, false);
+        }
+    }
+
+    /// The frame is complete.
+    pub(super) fn end_data(&mut self, t: &mut Turn<'_>) {
+        match &self.incoming {
+            Some(Incoming::Post(_)) => self.go_on_with_post(t, true),
+            Some(Incoming::Refused { id, error }) => {
+                let frame = ack_error(id, error);
+                self.incoming = None;
+                self.home.reply(frame, &mut self.replies);
+            }
+            // What has no data was dealt with when its header came.
+            None => {}
+        }
+    }
+
+    /// Hands out the next chunk, or publishes the post when all its data has come and is stored.
+    pub(super) fn go_on_with_post(&mut self, t: &mut Turn<'_>, complete: bool) {
+        let Some(Incoming::Post(post)) = &mut self.incoming else { return };
+        if let Some(put) = post.next_chunk(complete) {
+            self.upload = Some(put);
+        }
+        if !complete || post.is_busy() {
+            return;
+        }
+        let Some(Incoming::Post(post)) = self.incoming.take() else { return };
+        if post.has_failed() {
+            return self.refuse(t, Reason::Store, post.id(), refused::STORE);
+        }
+        let discard = post.discard();
+        let complete = post.complete();
+        if !self.request(t, tmtp_wire::Op::Post, complete.id, complete.command, complete.octets) {
+            self.upload = discard;
+        }
+    }
+
+    /// Publishes a complete request, or refuses it when the gateway holds too much already.
+    pub(super) fn request(
+        &mut self,
+        t: &mut Turn<'_>,
+        op: tmtp_wire::Op,
+        id: String,
+        command: Command,
+        octets: usize,
+    ) -> bool {
+        if !t.host.reserve(octets) {
+            self.refuse(t, Reason::Overloaded, &id, refused::OVERLOADED);
+            return false;
+        }
+        let trace = t.host.trace(op);
+        self.home.publish(t, command, Expect::Ack(id), octets, trace);
+        true
+    }
+
+    pub(super) fn refuse(&mut self, t: &Turn<'_>, reason: Reason, id: &str, text: &str) {
+        t.host.count(Count::Refused(reason));
+        self.home.reply(ack_error(id, text), &mut self.replies);
+    }
+
+    /// Passes acks up: at once if none are under way, else all that gathered meanwhile together.
+    pub(super) fn pass_acks(&mut self, t: &mut Turn<'_>) {
+        if self.deliveries.has_acked() && self.home.accepts_commands() && !self.home.has_acks_under_way() {
+            let ids = self.deliveries.take_acked();
+            self.home.publish(t, Command::Acks { ids }, Expect::Done, 0, None);
+        }
+    }
+}
