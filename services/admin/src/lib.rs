@@ -13,7 +13,7 @@ pub use config::{Config, Listen};
 use tmtp_chassis::Context;
 use tokio::net::TcpListener;
 
-use crate::metrics::AdminMetrics;
+pub use metrics::AdminMetrics;
 
 /// Serves the API until the drain. Returns once the port is closed to new requests; those under way are
 /// finished by the task `api`.

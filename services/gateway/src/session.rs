@@ -9,6 +9,8 @@
 //! that was received completely counts, and no node stays taken.
 
 mod deliveries;
+mod ending;
+mod frames;
 mod home;
 mod host;
 mod post;
@@ -20,13 +22,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tmtp_contract::{Answer, Command, LoginRefusal, Message};
-use tmtp_domain::{BodyId, NodeNum, NodeSecret, Refusal, SessionId, Site, Uid};
-use tmtp_wire::{Decoder, Item, Request, Response};
+use tmtp_contract::{Answer, Command, Message};
+use tmtp_domain::{BodyId, NodeNum, NodeSecret, SessionId, Site, Uid};
+use tmtp_wire::{Decoder, Item, Request};
 
-use deliveries::{Deliveries, new_node_fits};
+use deliveries::Deliveries;
+use frames::render_ack;
 use home::{Expect, Home};
-use post::{Incoming, Post, header_digest};
+use post::Incoming;
 
 pub use deliveries::Output;
 pub use host::{Cause, Count, Host, Limits, Reason, Trace, Turn};
@@ -49,12 +52,10 @@ mod refused {
     pub const BODY_TOO_LARGE: &str = "attachment exceeds the limit of this site";
     pub const STORE: &str = "attachment could not be stored, please send again";
     pub const OVERLOADED: &str = "overloaded, please send again";
-    /// As long as the longest of them, and of [`super::Refusal::TooLarge`].
+    /// As long as the longest of them, and of `Refusal::TooLarge`.
     pub const LONGEST: &str = "--------------------------------------------------------";
 }
 
-/// Uids in `info` that are sure to fit its header; more follow as `ohi` frames.
-const OHI_IN_INFO: usize = 1_500;
 /// How long a client's machine is asked whether it is still there: a little more than it has to answer.
 const PROBE_FOR: Duration = Duration::from_secs(6);
 
@@ -194,6 +195,8 @@ impl Session {
         // The decoder is idle when the whole frame has come, and then nothing else will drive the post on.
         let complete = self.decoder.is_idle();
         self.go_on_with_post(t, complete);
+        // The end of the frame may be all that is left of it, and needs no octets that could bring it.
+        self.input(t, &mut &[][..]);
         t.wake = true;
     }
 
@@ -410,224 +413,4 @@ impl Session {
     pub fn is_open(&self) -> bool {
         matches!((&self.ending, &self.phase), (Ending::No, Phase::Open { .. }))
     }
-}
-
-/// Beginning and end.
-impl Session {
-    /// The answer to the login. `info` is the first frame behind it, before every delivery.
-    fn opened(&mut self, t: &mut Turn<'_>, seq: u64, answer: Answer) {
-        let (uid, node, ohi) = match (&self.phase, answer) {
-            (_, Answer::NotLoggedIn(refusal)) => return self.refuse_login(t, refusal),
-            (Phase::Opening(opening), Answer::Registered { node, alias_error }) => {
-                let Opening::Register { uid, secret } = &**opening else { return };
-                push_registered(&mut self.replies, *uid, secret, alias_error);
-                (*uid, node, Vec::new())
-            }
-            (Phase::Opening(opening), Answer::LoggedIn { node, ohi }) => {
-                let Opening::Login { uid } = &**opening else { return };
-                (*uid, node, ohi)
-            }
-            _ => return,
-        };
-        push_info(&mut self.replies, &ohi);
-        self.phase = Phase::Open { uid, node };
-        self.heard = t.now;
-        self.home.settle(t, seq, Vec::new(), &mut self.replies);
-        t.wake = true;
-    }
-
-    fn refuse_login(&mut self, t: &mut Turn<'_>, refusal: LoginRefusal) {
-        t.host.count(Count::Refused(Reason::Login));
-        self.expel(t, refusal.text().into());
-    }
-
-    /// The home holds nothing of this session: the client is told why, and goes.
-    fn expel(&mut self, t: &mut Turn<'_>, text: Cow<'static, str>) {
-        self.home.end(t);
-        self.abandon_input();
-        match self.ending {
-            Ending::No => self.write_quit(t, &text),
-            Ending::Farewell { .. } => self.conclude_when_detached(t),
-            Ending::Exit(_) | Ending::Gone { .. } => {}
-        }
-    }
-
-    /// A frame that a client must not send ends the link. Before the greeting it ends without a word.
-    fn quit(&mut self, t: &mut Turn<'_>, reason: Reason, text: &'static str) {
-        t.host.count(Count::Refused(reason));
-        self.say_farewell(t, Some(text.into()));
-    }
-
-    /// Frees the node, and then lets the client know (`quit`) or not, and closes.
-    fn say_farewell(&mut self, t: &mut Turn<'_>, quit: Option<Cow<'static, str>>) {
-        if !matches!(self.ending, Ending::No) {
-            return;
-        }
-        self.leave(t);
-        t.wake = true;
-        let quit = quit.filter(|_| !matches!(self.phase, Phase::New));
-        if matches!(self.phase, Phase::Open { .. }) {
-            self.ending = Ending::Farewell { quit, since: t.now };
-            self.conclude_when_detached(t);
-        } else {
-            self.conclude(t, quit);
-        }
-    }
-
-    /// Tells the home that the session ends, and stops everything else.
-    fn leave(&mut self, t: &mut Turn<'_>) {
-        self.abandon_input();
-        if !self.home.is_over() && !self.home.is_leaving() {
-            let ids = self.deliveries.take_acked();
-            if !ids.is_empty() {
-                self.home.publish(t, Command::Acks { ids }, Expect::Done, 0, None);
-            }
-            self.home.publish(t, Command::Detach, Expect::Done, 0, None);
-        }
-    }
-
-    /// A request that has not come completely leaves no trace; what waits for the client is not written.
-    fn abandon_input(&mut self) {
-        if let Some(Incoming::Post(post)) = self.incoming.take() {
-            self.upload = post.discard();
-        }
-        self.deliveries.drop_line();
-    }
-
-    /// Ends a farewell when the node is free.
-    fn conclude_when_detached(&mut self, t: &mut Turn<'_>) {
-        if self.home.is_over()
-            && let Ending::Farewell { quit, .. } = &mut self.ending
-        {
-            let quit = quit.take();
-            self.conclude(t, quit);
-        }
-    }
-
-    fn conclude(&mut self, t: &mut Turn<'_>, quit: Option<Cow<'static, str>>) {
-        match quit {
-            Some(text) => self.write_quit(t, &text),
-            None => self.ending = Ending::Exit(Exit::Clean),
-        }
-        t.wake = true;
-    }
-
-    fn write_quit(&mut self, t: &mut Turn<'_>, text: &str) {
-        push_frame(&mut self.replies, &Response::Quit { error: text.into() });
-        self.ending = Ending::Exit(Exit::Clean);
-        t.wake = true;
-    }
-
-    /// When the link, or what is left of the session, ends by time.
-    fn ending_due(&self, limits: &Limits) -> Option<Duration> {
-        let stalled = self.stalled.map(|since| since + limits.write_wait);
-        let due = match &self.ending {
-            Ending::No if matches!(self.phase, Phase::Open { .. }) => Some(self.heard + limits.silence_max),
-            Ending::No => Some(self.login_by),
-            Ending::Farewell { since, .. } if self.home.owes_answers() => Some(*since + limits.answers_wait),
-            Ending::Farewell { since, .. } => Some(*since + limits.detach_wait),
-            Ending::Exit(Exit::Clean) => None,
-            Ending::Exit(Exit::Cut) => return None,
-            Ending::Gone { since } => return Some(*since + limits.linger_max),
-        };
-        due.into_iter().chain(stalled).min()
-    }
-
-    fn end_by_time(&mut self, t: &mut Turn<'_>) {
-        t.wake = true;
-        let stalled = self.stalled.is_some_and(|since| since + t.limits.write_wait <= t.now);
-        match &mut self.ending {
-            // The home will find out by the gateway's lease, or has forgotten the session already.
-            Ending::Gone { .. } => self.home.end(t),
-            _ if stalled => {
-                self.leave(t);
-                self.ending = Ending::Exit(Exit::Cut);
-            }
-            Ending::Farewell { quit, .. } => {
-                let quit = quit.take();
-                self.conclude(t, quit);
-            }
-            _ => self.input_ended(t),
-        }
-    }
-
-    /// When to have unacked messages sent again: only when the client has been written everything, and the home is
-    /// not about to send anyway.
-    fn redeliver_due(&self, limits: &Limits) -> Option<Duration> {
-        let quiet = self.is_open() && !self.writing && !self.has_output() && !self.home.is_attaching();
-        quiet.then(|| self.deliveries.redeliver_at(limits.redeliver_after)).flatten()
-    }
-}
-
-/// Appends a frame. Texts of this gateway always fit; a text from elsewhere that does not is not worth a frame.
-fn push_frame(out: &mut Vec<u8>, response: &Response<'_>) {
-    let fits = response.encode(out);
-    debug_assert!(fits.is_ok(), "an unfitting text must be refused before");
-}
-
-fn push_info(out: &mut Vec<u8>, ohi: &[Uid]) {
-    let (first, rest) = ohi.split_at(ohi.len().min(OHI_IN_INFO));
-    let ohi = first.iter().map(|uid| uid.to_string().into()).collect();
-    push_frame(out, &Response::Info { info: "login ok".into(), ohi });
-    for uid in rest {
-        push_frame(out, &Response::Ohi { from: uid.to_string().into(), status: 1 });
-    }
-}
-
-fn push_registered(out: &mut Vec<u8>, uid: Uid, secret: &NodeSecret, alias_error: Option<String>) {
-    let mut registered = Response::Registered {
-        uid: uid.to_string().into(),
-        node_id: secret.reveal().into(),
-        error: alias_error.map(Cow::Owned),
-    };
-    if registered.encode(out).is_err()
-        && let Response::Registered { error, .. } = &mut registered
-    {
-        *error = Some(Refusal::TooLarge.to_string().into());
-        push_frame(out, &registered);
-    }
-}
-
-/// The ack that an answer becomes. `None` for answers to something else than a request, which only a bug makes.
-fn render_ack(id: &str, answer: &Answer) -> Option<Vec<u8>> {
-    let (receipt, error) = match answer {
-        Answer::Done => (None, None),
-        Answer::Posted { msg_id, posted } => {
-            (Some((msg_id.to_string().into(), posted.to_string().into())), None)
-        }
-        Answer::Refused(text) => return Some(ack_error(id, text)),
-        Answer::Registered { .. } | Answer::LoggedIn { .. } | Answer::NotLoggedIn(_) | Answer::Attached => {
-            return None;
-        }
-    };
-    let mut out = Vec::new();
-    push_frame(&mut out, &Response::Ack { id: id.into(), receipt, error });
-    Some(out)
-}
-
-/// A refusal. A text with offending values that does not fit is replaced by one that does.
-fn ack_error(id: &str, text: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    let ack = |text: Cow<'static, str>| Response::Ack {
-        id: id.to_owned().into(),
-        receipt: None,
-        error: Some(text),
-    };
-    if ack(text.to_owned().into()).encode(&mut out).is_err() {
-        push_frame(&mut out, &ack(Refusal::TooLarge.to_string().into()));
-    }
-    out
-}
-
-/// Every ack that a request of this id may get fits into a header.
-fn ack_fits(id: &str) -> bool {
-    // Escaping makes six octets of one at most: the short ones need no trial.
-    id.len() < 8_000
-        || Response::Ack {
-            id: id.into(),
-            receipt: Some(("ffffffffffffffff".into(), "9999-12-31T23:59:59.999Z".into())),
-            error: Some(refused::LONGEST.into()),
-        }
-        .encode(&mut Vec::new())
-        .is_ok()
 }

@@ -33,7 +33,7 @@ use uuid::Uuid;
 
 pub use config::Config;
 use engine::Engine;
-use metrics::WorkerMetrics;
+pub use metrics::WorkerMetrics;
 
 /// Runs a worker until it is asked to stop; then it commits what it holds, gives its shards back and returns.
 pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {

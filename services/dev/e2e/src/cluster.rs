@@ -26,6 +26,7 @@ const ERASED_WITHIN: Duration = Duration::from_mins(1);
 pub struct Cluster {
     pub(crate) gateways: Vec<Door>,
     pub(crate) workers: Vec<Program>,
+    pub(crate) admin: Option<Program>,
     /// For what tests look up in the database.
     pub store: Store,
     /// The streams. Tests may stop it.
@@ -64,9 +65,27 @@ impl Cluster {
         &self.workers[number]
     }
 
+    /// How many workers there are.
+    pub fn workers(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// The admin server.
+    ///
+    /// # Errors
+    /// When the cluster was set up without.
+    pub fn admin(&self) -> Result<&Program> {
+        self.admin.as_ref().context("this cluster has no admin server")
+    }
+
+    /// Where clients connect: the gateways' addresses.
+    pub fn gateway_addresses(&self) -> Vec<SocketAddr> {
+        self.gateways.iter().map(|door| door.address).collect()
+    }
+
     /// All its programs.
     pub fn programs(&self) -> impl Iterator<Item = &Program> {
-        self.gateways.iter().map(|door| &door.program).chain(&self.workers)
+        self.gateways.iter().map(|door| &door.program).chain(&self.workers).chain(&self.admin)
     }
 
     /// Makes a site and waits until every gateway serves it by its first domain.
@@ -86,6 +105,20 @@ impl Cluster {
                 async || gateway.greeting().await.is_ok_and(|greeting| greeting.name == name).then_some(());
             eventually(WAIT, &what, served).await?;
         }
+        Ok(())
+    }
+
+    /// Suspends the site that has this domain, as an operator does.
+    pub async fn suspend_site(&self, domain: &str) -> Result<()> {
+        let mut connection = self.database().await?;
+        let done = sqlx::query(
+            "UPDATE site SET status = 'suspended'
+             WHERE site_id = (SELECT site_id FROM site_domain WHERE domain = $1)",
+        )
+        .bind(domain)
+        .execute(&mut connection)
+        .await?;
+        ensure!(done.rows_affected() == 1, "no site has the domain {domain}");
         Ok(())
     }
 
@@ -112,7 +145,7 @@ impl Cluster {
     pub async fn wait_for_no_chunks(&self, within: Duration) -> Result<()> {
         let empty = async || (self.body_chunks().await.ok()? == 0).then_some(());
         let waited = eventually(within, "the body store to be empty", empty).await;
-        waited.with_context(|| "chunks are left behind")
+        waited.context("chunks are left behind")
     }
 
     /// Waits until nothing of what was sent is left: no journal, no rows, no bodies.
@@ -122,6 +155,10 @@ impl Cluster {
             return Err(error.context(format!("left: {:?}", self.store.waiting().await)));
         }
         self.wait_for_no_chunks(ERASED_WITHIN).await
+    }
+
+    async fn database(&self) -> Result<PgConnection> {
+        PgConnection::connect(&self.postgres.url(DATABASE)).await.context("reach Postgres")
     }
 
     /// Waits until all programs are ready.

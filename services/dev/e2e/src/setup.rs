@@ -30,6 +30,7 @@ const STORE_CONNECTIONS: u32 = 2;
 pub struct Setup {
     gateways: usize,
     workers: usize,
+    admin: bool,
     default_site: Option<&'static str>,
     gateway_settings: Vec<(String, String)>,
     worker_settings: Vec<(String, String)>,
@@ -49,6 +50,7 @@ impl Setup {
         Self {
             gateways: 2,
             workers: 2,
+            admin: false,
             default_site: Some(DEFAULT_SITE),
             gateway_settings,
             worker_settings: Vec::new(),
@@ -64,6 +66,12 @@ impl Setup {
     /// As many workers as this.
     pub fn workers(mut self, count: usize) -> Self {
         self.workers = count;
+        self
+    }
+
+    /// The admin server, too.
+    pub fn with_admin(mut self) -> Self {
+        self.admin = true;
         self
     }
 
@@ -114,8 +122,19 @@ impl Setup {
         let workers = (0..self.workers).map(|n| start.worker(n, &postgres, &redis)).collect::<Result<_>>()?;
         let gateways =
             (0..self.gateways).map(|n| start.gateway(n, &postgres, &redis)).collect::<Result<_>>()?;
-        let mut cluster =
-            Cluster { gateways, workers, store, redis, postgres, certificates, folder, passed: false, turn };
+        let admin = self.admin.then(|| start.admin(&postgres, &redis)).transpose()?;
+        let mut cluster = Cluster {
+            gateways,
+            workers,
+            admin,
+            store,
+            redis,
+            postgres,
+            certificates,
+            folder,
+            passed: false,
+            turn,
+        };
         cluster.wait_until_ready().await.inspect_err(|_| cluster.passed = true)?;
         cluster.add_site("First", &[DEFAULT_SITE], Registration::Open).await?;
         Ok(cluster)
@@ -151,6 +170,15 @@ impl Start<'_> {
         environment.extend(self.setup.gateway_settings.iter().cloned());
         let program = self.spawn("tmtp-gateway", format!("gateway-{number}"), environment)?;
         Ok(Door { program, address })
+    }
+
+    fn admin(&self, postgres: &Postgres, redis: &Redis) -> Result<Program> {
+        let mut environment = common(redis);
+        environment.extend([
+            (variable("postgres.url"), postgres.url(DATABASE)),
+            (variable("listen.address"), SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())).to_string()),
+        ]);
+        self.spawn("tmtp-admin", "admin".to_owned(), environment)
     }
 
     fn spawn(

@@ -4,10 +4,11 @@ use tmtp_contract::Command;
 use tmtp_domain::{IdError, MsgId, NodeSecret, Refusal, Uid};
 use tmtp_wire::{Request, Response, id::parse_message_id};
 
-use super::{
-    Count, Expect, Incoming, Opening, Phase, Post, Reason, Session, Turn, ack_error, ack_fits, header_digest,
-    new_node_fits, push_frame, quit, refused,
-};
+use super::deliveries::new_node_fits;
+use super::frames::{ack_error, ack_fits, push_frame};
+use super::home::Expect;
+use super::post::{COMMAND_OCTETS, Incoming, Post, header_digest};
+use super::{Count, Opening, Phase, Reason, Session, Turn, quit, refused};
 
 /// Requests.
 impl Session {
@@ -112,7 +113,7 @@ impl Session {
             }
             _ => return self.quit(t, Reason::Header, quit::HEADER),
         };
-        self.request(t, op, id, command, super::post::COMMAND_OCTETS + raw.len());
+        self.request(t, op, id, command, COMMAND_OCTETS + raw.len());
     }
 
     fn post(

@@ -82,7 +82,8 @@ async fn forgotten_bodies_are_swept() -> Result<()> {
 
 /// Posts a body of this length, and waits for the ack.
 async fn send(link: &mut Link, to: &str, id: &str, len: u64) -> Result<()> {
-    let sent = link.client().send_stream(&announce(id, to, len), Pattern::new(len));
+    let request = announce(id, to, len);
+    let sent = link.client().send_stream(&request, Pattern::new(len));
     timeout(WAIT, sent).await.context("the body was not taken")??;
     link.acked(id).await?;
     Ok(())

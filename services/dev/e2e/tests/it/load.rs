@@ -51,7 +51,8 @@ impl Load {
     pub async fn flows(&self, when: &str) -> Result<()> {
         let (posts, deliveries) = (self.progress.posts_acked(), self.progress.deliveries());
         let flowing = async || {
-            let enough = self.progress.posts_acked() > posts + FLOW && self.progress.deliveries() > deliveries + FLOW;
+            let enough =
+                self.progress.posts_acked() > posts + FLOW && self.progress.deliveries() > deliveries + FLOW;
             (enough || self.task.is_finished()).then_some(())
         };
         let waited = eventually(FLOW_WITHIN, "messages to flow", flowing).await;

@@ -1,8 +1,24 @@
 //! Tests of whole clusters. Each opens with its goal and method, and ends with `cluster.passed()`, which also looks for
 //! programs that died. None may share a cluster with another.
+//!
+//! A dead socket, one whose machine is gone without a word, cannot be made on a loopback interface without changing the
+//! machine's network, so no test here shows that it does not block its node; the session's own tests do.
 
+mod accidents;
+mod bad_input;
+mod bodies;
 mod certificates;
+mod collector;
 mod delivery;
+mod erasure;
+mod graceful;
+mod load;
+mod logins;
+mod metrics;
 mod nodes;
+mod pattern;
 mod queue;
 mod resend;
+mod sites;
+mod slow_reader;
+mod traces;

@@ -1,0 +1,6 @@
+//! The gateway as a whole, over real TLS, Redis and Postgres; only the home worker is played by the test, so that it
+//! can lose, delay and contradict as no real one would.
+
+mod cluster;
+mod links;
+mod rig;
