@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
 
 mod delivery;
-mod model;
 mod requests;
 mod rig;
 mod sessions;
