@@ -70,7 +70,12 @@ impl Home {
         }
         let call = Call { now, site: envelope.site, from: (gateway, envelope.session), seq: envelope.seq };
         if envelope.command.opens() {
-            return self.open(call, envelope, world);
+            // An append that timed out may arrive after the one that was to replace it.
+            let outdated = self.sessions.get(&call.from).is_some_and(|session| call.seq < session.opened);
+            if !outdated {
+                self.open(call, envelope, world);
+            }
+            return;
         }
         let known = self.sessions.get_mut(&call.from).filter(|session| session.expected == call.seq);
         let Some(session) = known else {
