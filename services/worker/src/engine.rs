@@ -131,6 +131,7 @@ impl Engine {
                 Some(batch) = reads.recv() => {
                     let batch = self.gather(batch, &mut reads);
                     self.process(batch).await;
+                    self.spill_what_is_due().await;
                 }
                 _ = ticks.tick() => self.tick().await,
             }

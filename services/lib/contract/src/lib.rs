@@ -35,6 +35,10 @@ pub use message::{Body, BodyRef, Content, DataInfo, Message, MessageRecord};
 /// The version that this release writes, and the newest it reads.
 pub const VERSION: u16 = 1;
 
+/// How deep lists and maps may nest. Entries of this release stay below 12; the rest is for fields of later ones. The
+/// decoder's own limit of 1024 is more than the stack of a thread holds in an unoptimised build.
+const DEPTH_MAX: usize = 64;
+
 /// Why an entry cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -69,12 +73,18 @@ pub fn decode<T: Versioned>(octets: &[u8]) -> Result<T, Error> {
     struct Head {
         v: u16,
     }
-    match rmp_serde::from_slice::<T>(octets) {
+    match read::<T>(octets) {
         Ok(entry) if entry.version() <= VERSION => Ok(entry),
         Ok(entry) => Err(Error::Version(entry.version())),
-        Err(error) => match rmp_serde::from_slice::<Head>(octets) {
+        Err(error) => match read::<Head>(octets) {
             Ok(head) if head.v > VERSION => Err(Error::Version(head.v)),
             _ => Err(Error::Decode(error)),
         },
     }
+}
+
+fn read<T: DeserializeOwned>(octets: &[u8]) -> Result<T, rmp_serde::decode::Error> {
+    let mut decoder = rmp_serde::Deserializer::from_read_ref(octets);
+    decoder.set_max_depth(DEPTH_MAX);
+    T::deserialize(&mut decoder)
 }

@@ -11,7 +11,9 @@ pub struct Posted(pub i64);
 
 impl fmt::Display for Posted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = jiff::Timestamp::from_millisecond(self.0).map_err(|_| fmt::Error)?;
+        // No clock shows years of five digits. A damaged row may, and must not be a panic of whoever formats it.
+        let nearest = if self.0 < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+        let time = jiff::Timestamp::from_millisecond(self.0).unwrap_or(nearest);
         write!(f, "{time:.3}")
     }
 }

@@ -1,5 +1,6 @@
 //! The spill: what is still owed becomes rows, what was acked leaves the rows, and the journal becomes empty.
 
+use bytes::Bytes;
 use sqlx::{Postgres, Row, Transaction};
 use tmtp_domain::{BodyId, Epoch, MsgId, NodeNum, ShardId, SiteId, Uid};
 use uuid::Uuid;
@@ -33,7 +34,7 @@ pub struct MessageRow {
     /// All but an inline body, encoded.
     pub header: Vec<u8>,
     /// The inline body, if it has one.
-    pub body: Option<Vec<u8>>,
+    pub body: Option<Bytes>,
     /// The body of the body store that it refers to, if any.
     pub body_id: Option<BodyId>,
 }
@@ -111,13 +112,30 @@ impl Store {
     }
 }
 
+/// Octets of messages that one statement writes, more or less: what it sends is copied twice on its way, and a spill must
+/// not cost a multiple of what it spills.
+const STATEMENT_OCTETS: usize = 512 * 1024;
+
 async fn write_messages(
     messages: &[MessageRow],
     tx: &mut Transaction<'static, Postgres>,
 ) -> Result<(), Error> {
-    if messages.is_empty() {
-        return Ok(());
+    let mut octets = 0;
+    let mut from = 0;
+    for (index, row) in messages.iter().enumerate() {
+        octets += row.header.len() + row.body.as_ref().map_or(0, Bytes::len);
+        if octets >= STATEMENT_OCTETS {
+            write_some_messages(&messages[from..=index], tx).await?;
+            (octets, from) = (0, index + 1);
+        }
     }
+    if from < messages.len() { write_some_messages(&messages[from..], tx).await } else { Ok(()) }
+}
+
+async fn write_some_messages(
+    messages: &[MessageRow],
+    tx: &mut Transaction<'static, Postgres>,
+) -> Result<(), Error> {
     let sites: Vec<Uuid> = messages.iter().map(|row| row.site.0).collect();
     let ids: Vec<i64> = messages.iter().map(|row| row.msg_id.to_i64()).collect();
     let owed: Vec<i32> = messages.iter().map(|row| row.owed.cast_signed()).collect();

@@ -57,7 +57,7 @@ impl Home {
                     msg_id: place.1,
                     owed: 1,
                     header: tmtp_contract::encode(&record)?,
-                    body: body.map(|octets| octets.to_vec()),
+                    body,
                     body_id,
                 };
                 messages.insert((key.site, place.1), row);

@@ -1,0 +1,138 @@
+//! Event entries of the present encoding, one or more for each event and answer.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tmtp_contract::{Answer, Body, Event, EventEntry, LoginRefusal};
+use tmtp_domain::{Epoch, MsgId, NodeNum, Posted, SessionId, ShardId, WorkerId};
+
+use super::message::message;
+use super::{Case, TRACE, Value, uid, uuid, written};
+
+pub(super) fn entry(done: Vec<(SessionId, u64)>, events: Vec<Event>) -> EventEntry {
+    EventEntry { v: 1, worker: WorkerId(uuid(0x30)), number: 9, done, events }
+}
+
+fn one(path: &'static str, about: &'static str, event: Event) -> Case {
+    written(path, about, Value::Event(entry(vec![(SessionId(7), 300)], vec![event])))
+}
+
+fn answer(path: &'static str, about: &'static str, answer: Answer) -> Case {
+    one(path, about, Event::Answer { session: SessionId(7), seq: 300, answer, trace: None })
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    let mut cases = answers();
+    cases.extend(refusals());
+    cases.extend(others());
+    cases.extend(whole_entries());
+    cases
+}
+
+fn answers() -> Vec<Case> {
+    vec![
+        answer(
+            "v1/event/answer_registered",
+            "a new user",
+            Answer::Registered { node: NodeNum(1), alias_error: None },
+        ),
+        answer(
+            "v1/event/answer_registered_alias_refused",
+            "a new user who does not get the alias",
+            Answer::Registered {
+                node: NodeNum(1),
+                alias_error: Some("AddAlias: alias Ann Léger already taken".into()),
+            },
+        ),
+        answer(
+            "v1/event/answer_logged_in",
+            "a login, with users who show their presence",
+            Answer::LoggedIn { node: NodeNum(2), ohi: vec![uid(0x40), uid(0x50)] },
+        ),
+        answer("v1/event/answer_attached", "a session goes on; the answer is a mere name", Answer::Attached),
+        answer("v1/event/answer_done", "an edit succeeded", Answer::Done),
+        answer(
+            "v1/event/answer_posted",
+            "a message was queued",
+            Answer::Posted { msg_id: MsgId(1_790_000_000_000_000_000), posted: Posted(1_790_000_000_000) },
+        ),
+        one(
+            "v1/event/answer_traced",
+            "an answer with a trace",
+            Event::Answer {
+                session: SessionId(7),
+                seq: 300,
+                answer: Answer::Done,
+                trace: Some(TRACE.into()),
+            },
+        ),
+    ]
+}
+
+fn refusals() -> Vec<Case> {
+    vec![
+        answer(
+            "v1/event/answer_login_failed",
+            "a login with a wrong password",
+            Answer::NotLoggedIn(LoginRefusal::Failed),
+        ),
+        answer(
+            "v1/event/answer_already_connected",
+            "a login at a node that is connected",
+            Answer::NotLoggedIn(LoginRefusal::AlreadyConnected),
+        ),
+        answer(
+            "v1/event/answer_registration_closed",
+            "a registration at a site that takes none",
+            Answer::NotLoggedIn(LoginRefusal::RegistrationClosed),
+        ),
+        answer(
+            "v1/event/answer_refused",
+            "a refused request",
+            Answer::Refused("newalias must be 8+ characters".into()),
+        ),
+    ]
+}
+
+fn others() -> Vec<Case> {
+    let session = SessionId(70_000);
+    let small = message(Body::Inline(Bytes::from_static(b"{}hello")));
+    vec![
+        one(
+            "v1/event/deliver",
+            "a message for a node",
+            Event::Deliver { session, opened: 1, message: Arc::new(small.clone()), trace: None },
+        ),
+        one(
+            "v1/event/deliver_traced",
+            "a message for a node, with a trace",
+            Event::Deliver { session, opened: 1, message: Arc::new(small), trace: Some(TRACE.into()) },
+        ),
+        one(
+            "v1/event/close",
+            "a session has to end",
+            Event::Close { session, opened: 1, reason: "login failed".into() },
+        ),
+        one("v1/event/lost", "a command that nobody can apply", Event::Lost { session, seq: 301 }),
+        one("v1/event/probe", "somebody wants a session's node", Event::Probe { session }),
+        one(
+            "v1/event/rehome",
+            "a shard has a new owner",
+            Event::Rehome { shard: ShardId(u16::MAX), epoch: Epoch(i64::MAX) },
+        ),
+    ]
+}
+
+fn whole_entries() -> Vec<Case> {
+    let mut late = entry(vec![(SessionId(u64::MAX), u64::MAX), (SessionId(1), 0)], Vec::new());
+    late.number = u64::MAX;
+    let probes = (1..=20).map(|n| Event::Probe { session: SessionId(n) }).collect();
+    vec![
+        written("v1/event/none", "only commands that were committed; large numbers", Value::Event(late)),
+        written(
+            "v1/event/several",
+            "so many events that the list has a longer head; nothing committed",
+            Value::Event(entry(Vec::new(), probes)),
+        ),
+    ]
+}

@@ -1,0 +1,82 @@
+//! Journal entries and packed receipts of the present encoding, one or more for each effect.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tmtp_contract::{Body, Effect, JournalEntry, Receipt, ReceiptKey};
+use tmtp_domain::{MsgId, NodeNum, Owed, Posted, SiteId};
+
+use super::message::message;
+use super::{Case, Value, counting, uid, uuid, written};
+
+pub(super) fn entry(effects: Vec<Effect>) -> JournalEntry {
+    JournalEntry { v: 1, effects }
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    let mut cases: Vec<Case> = effects()
+        .into_iter()
+        .map(|(path, about, effect)| written(path, about, Value::Journal(entry(vec![effect]))))
+        .collect();
+    let all = effects().into_iter().map(|(_, _, effect)| effect).collect();
+    cases.push(written("v1/journal/several", "several effects", Value::Journal(entry(all))));
+    cases.push(written("v1/journal/none", "an entry without effects", Value::Journal(entry(Vec::new()))));
+    cases.push(written(
+        "v1/receipts/two",
+        "two receipts in one row: a message's and an edit's",
+        Value::Receipts(vec![receipt(), edit_receipt()]),
+    ));
+    cases.push(written("v1/receipts/none", "a row without receipts", Value::Receipts(Vec::new())));
+    cases
+}
+
+fn effects() -> Vec<(&'static str, &'static str, Effect)> {
+    let site = SiteId(uuid(0x20));
+    vec![
+        (
+            "v1/journal/queued",
+            "a message was queued for three nodes of two users",
+            Effect::Queued {
+                site,
+                message: Arc::new(message(Body::Inline(Bytes::from_static(b"{}hello")))),
+                owed: vec![
+                    Owed { uid: uid(0x40), nodes: vec![NodeNum(1), NodeNum(100)] },
+                    Owed { uid: uid(0x50), nodes: vec![NodeNum(2)] },
+                ],
+            },
+        ),
+        (
+            "v1/journal/acked",
+            "a node acked two messages",
+            Effect::Acked {
+                site,
+                uid: uid(0x40),
+                node: NodeNum(2),
+                ids: vec![MsgId(1_790_000_000_000_000_000), MsgId(1_790_000_000_000_000_001)],
+            },
+        ),
+        (
+            "v1/journal/copied",
+            "a node gets what another is owed",
+            Effect::Copied { site, uid: uid(0x40), from: NodeNum(1), to: NodeNum(3) },
+        ),
+        ("v1/journal/receipt", "the memory of a post that succeeded", Effect::Receipt(receipt())),
+        (
+            "v1/journal/receipt_of_edit",
+            "the memory of an edit, which has no message id",
+            Effect::Receipt(edit_receipt()),
+        ),
+    ]
+}
+
+fn receipt() -> Receipt {
+    Receipt {
+        key: ReceiptKey(counting(0xC0)),
+        posted: Posted(1_790_000_000_000),
+        msg_id: MsgId(1_790_000_000_000_000_000),
+    }
+}
+
+fn edit_receipt() -> Receipt {
+    Receipt { key: ReceiptKey(counting(0xD0)), posted: Posted(-2), msg_id: MsgId(0) }
+}

@@ -1,0 +1,245 @@
+//! Makes values of the contract at random, and MessagePack of any shape. What it makes must encode; it need not make
+//! sense. Strategies made of several others are boxed: they would not fit on the stack of a test otherwise.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use tmtp_contract::{
+    Answer, Attach, Body, BodyRef, Command, CommandEntry, Content, DataInfo, Digest, Effect, Envelope, Event,
+    EventEntry, JournalEntry, LoginRefusal, Message, MessageRecord, Receipt, ReceiptKey, VERSION,
+};
+use tmtp_domain::{
+    BodyId, Epoch, GatewayId, MsgId, NodeNum, Owed, Posted, Recipient, RecipientKind, SecretHash, SessionId,
+    ShardId, SiteId, Uid, WorkerId,
+};
+use uuid::Uuid;
+
+use crate::cases::Value;
+
+fn uuid() -> impl Strategy<Value = Uuid> {
+    any::<u128>().prop_map(Uuid::from_u128)
+}
+
+fn uid() -> impl Strategy<Value = Uid> {
+    any::<[u8; 20]>().prop_map(Uid)
+}
+
+fn hash() -> impl Strategy<Value = SecretHash> {
+    any::<[u8; 32]>().prop_map(SecretHash)
+}
+
+fn node() -> impl Strategy<Value = NodeNum> {
+    any::<i16>().prop_map(NodeNum)
+}
+
+fn msg_id() -> impl Strategy<Value = MsgId> {
+    any::<u64>().prop_map(MsgId)
+}
+
+fn session() -> impl Strategy<Value = SessionId> {
+    any::<u64>().prop_map(SessionId)
+}
+
+fn text() -> impl Strategy<Value = String> {
+    any::<String>()
+}
+
+fn body() -> BoxedStrategy<Body> {
+    let stored = (uuid(), any::<u64>(), any::<u32>())
+        .prop_map(|(id, len, chunk)| Body::Stored(BodyRef { id: BodyId(id), len, chunk }));
+    let inline = vec(any::<u8>(), 0..300).prop_map(|octets| Body::Inline(Bytes::from(octets)));
+    prop_oneof![Just(Body::Empty), inline, stored].boxed()
+}
+
+fn data() -> impl Strategy<Value = DataInfo> {
+    any::<(u64, u64, u64)>().prop_map(|(len, head, sum)| DataInfo { len, head, sum })
+}
+
+fn recipient() -> impl Strategy<Value = Recipient> {
+    let kinds = [RecipientKind::User, RecipientKind::Group, RecipientKind::GroupOthers];
+    (text(), prop::sample::select(kinds.to_vec())).prop_map(|(id, kind)| Recipient { id, kind })
+}
+
+fn command() -> BoxedStrategy<Command> {
+    let digest = || any::<[u8; 16]>().prop_map(Digest);
+    let attach = (uid(), node(), vec(msg_id(), 0..4), any::<u64>())
+        .prop_map(|(uid, node, in_flight, pending)| Attach { uid, node, in_flight, pending });
+    prop_oneof![
+        (uid(), hash(), text(), option::of(text()))
+            .prop_map(|(uid, secret, label, alias)| Command::Register { uid, secret, label, alias }),
+        (uid(), hash()).prop_map(|(uid, secret)| Command::Login { uid, secret }),
+        attach.prop_map(Command::Attach),
+        Just(Command::Detach),
+        any::<i64>().prop_map(|epoch| Command::Present { epoch: Epoch(epoch) }),
+        (digest(), text()).prop_map(|(digest, alias)| Command::NewAlias { digest, alias }),
+        (digest(), text(), text(), hash()).prop_map(|(digest, label, node_id, secret)| Command::NewNode {
+            digest,
+            label,
+            node_id,
+            secret
+        }),
+        (digest(), vec(recipient(), 0..4), data(), body())
+            .prop_map(|(digest, recipients, data, body)| Command::Post { digest, recipients, data, body }),
+        vec(msg_id(), 0..20).prop_map(|ids| Command::Acks { ids }),
+    ]
+    .boxed()
+}
+
+fn command_entry() -> impl Strategy<Value = CommandEntry> {
+    let envelope = (uuid(), session(), any::<u64>(), option::of(text()), command()).prop_map(
+        |(site, session, seq, trace, command)| Envelope { site: SiteId(site), session, seq, trace, command },
+    );
+    (uuid(), vec(envelope.boxed(), 0..5))
+        .prop_map(|(gateway, commands)| CommandEntry::new(GatewayId(gateway), commands))
+}
+
+fn content() -> BoxedStrategy<Content> {
+    prop_oneof![
+        any::<u64>().prop_map(|notify| Content::Delivery { notify }),
+        Just(Content::Login),
+        text().prop_map(|alias| Content::NewAlias { alias }),
+        (text(), text()).prop_map(|(label, node_id)| Content::NewNode { label, node_id }),
+    ]
+    .boxed()
+}
+
+/// Any message.
+pub fn message() -> BoxedStrategy<Message> {
+    (msg_id(), any::<i64>(), uid(), content(), data(), body())
+        .prop_map(|(id, posted, from, content, data, body)| Message {
+            id,
+            posted: Posted(posted),
+            from,
+            content,
+            data,
+            body,
+        })
+        .boxed()
+}
+
+fn answer() -> BoxedStrategy<Answer> {
+    let refusals = [LoginRefusal::Failed, LoginRefusal::AlreadyConnected, LoginRefusal::RegistrationClosed];
+    prop_oneof![
+        (node(), option::of(text())).prop_map(|(node, alias_error)| Answer::Registered { node, alias_error }),
+        (node(), vec(uid(), 0..4)).prop_map(|(node, ohi)| Answer::LoggedIn { node, ohi }),
+        prop::sample::select(refusals.to_vec()).prop_map(Answer::NotLoggedIn),
+        Just(Answer::Attached),
+        Just(Answer::Done),
+        (msg_id(), any::<i64>())
+            .prop_map(|(msg_id, posted)| Answer::Posted { msg_id, posted: Posted(posted) }),
+        text().prop_map(Answer::Refused),
+    ]
+    .boxed()
+}
+
+fn event() -> BoxedStrategy<Event> {
+    prop_oneof![
+        (session(), any::<u64>(), answer(), option::of(text()))
+            .prop_map(|(session, seq, answer, trace)| Event::Answer { session, seq, answer, trace }),
+        (session(), any::<u64>(), message().prop_map(Arc::new), option::of(text()))
+            .prop_map(|(session, opened, message, trace)| Event::Deliver { session, opened, message, trace }),
+        (session(), any::<u64>(), text()).prop_map(|(session, opened, reason)| Event::Close {
+            session,
+            opened,
+            reason
+        }),
+        (session(), any::<u64>()).prop_map(|(session, seq)| Event::Lost { session, seq }),
+        session().prop_map(|session| Event::Probe { session }),
+        any::<(u16, i64)>()
+            .prop_map(|(shard, epoch)| Event::Rehome { shard: ShardId(shard), epoch: Epoch(epoch) }),
+    ]
+    .boxed()
+}
+
+fn event_entry() -> impl Strategy<Value = EventEntry> {
+    (uuid(), any::<u64>(), vec((session(), any::<u64>()), 0..4), vec(event(), 0..5))
+        .prop_map(|(worker, number, done, events)| EventEntry::new(WorkerId(worker), number, done, events))
+}
+
+fn receipt() -> impl Strategy<Value = Receipt> {
+    any::<([u8; 16], i64, u64)>().prop_map(|(key, posted, id)| Receipt {
+        key: ReceiptKey(key),
+        posted: Posted(posted),
+        msg_id: MsgId(id),
+    })
+}
+
+fn effect() -> BoxedStrategy<Effect> {
+    let owed = (uid(), vec(node(), 0..4)).prop_map(|(uid, nodes)| Owed { uid, nodes });
+    let site = || uuid().prop_map(SiteId);
+    prop_oneof![
+        (site(), message().prop_map(Arc::new), vec(owed, 0..4))
+            .prop_map(|(site, message, owed)| Effect::Queued { site, message, owed }),
+        (site(), uid(), node(), vec(msg_id(), 0..4)).prop_map(|(site, uid, node, ids)| Effect::Acked {
+            site,
+            uid,
+            node,
+            ids
+        }),
+        (site(), uid(), node(), node()).prop_map(|(site, uid, from, to)| Effect::Copied {
+            site,
+            uid,
+            from,
+            to
+        }),
+        receipt().prop_map(Effect::Receipt),
+    ]
+    .boxed()
+}
+
+/// A value of any kind that is stored or sent.
+pub fn value() -> BoxedStrategy<Value> {
+    prop_oneof![
+        command_entry().prop_map(Value::Command),
+        event_entry().prop_map(Value::Event),
+        vec(effect(), 0..5).prop_map(|effects| Value::Journal(JournalEntry::new(effects))),
+        message().prop_map(|message| Value::Message(MessageRecord { v: VERSION, message })),
+        vec(receipt(), 0..5).prop_map(Value::Receipts),
+    ]
+    .boxed()
+}
+
+/// Octets of one well-formed value of MessagePack, of any shape and of all its types.
+pub fn any_msgpack() -> BoxedStrategy<Vec<u8>> {
+    let text = "[a-z]{0,6}".prop_map(|text| {
+        let mut octets = vec![0xd9, u8::try_from(text.len()).unwrap()];
+        octets.extend(text.as_bytes());
+        octets
+    });
+    let bin = vec(any::<u8>(), 0..20).prop_map(|octets| {
+        let mut out = vec![0xc4, u8::try_from(octets.len()).unwrap()];
+        out.extend(octets);
+        out
+    });
+    let ext = (any::<u8>(), vec(any::<u8>(), 0..20)).prop_map(|(kind, octets)| {
+        let mut out = vec![0xc7, u8::try_from(octets.len()).unwrap(), kind];
+        out.extend(octets);
+        out
+    });
+    let fixed_ext = any::<[u8; 5]>().prop_map(|octets| [&[0xd6], &octets[..]].concat());
+    let signed = any::<[u8; 8]>().prop_map(|octets| [&[0xd3], &octets[..]].concat());
+    let float = any::<[u8; 8]>().prop_map(|octets| [&[0xcb], &octets[..]].concat());
+    let short =
+        prop_oneof![0_u8..=0x7f, 0xe0_u8..=0xff, Just(0xc0), Just(0xc2), Just(0xc3), Just(0x80), Just(0x90)]
+            .prop_map(|octet| vec![octet]);
+    let leaf = prop_oneof![text, bin, ext, fixed_ext, signed, float, short].boxed();
+    leaf.prop_recursive(3, 24, 4, |inner| {
+        let list = vec(inner.clone(), 0..4).prop_map(|items| collection(0x90, items.len(), items));
+        let map = vec((inner.clone(), inner), 0..4).prop_map(|fields| {
+            let len = fields.len();
+            collection(0x80, len, fields.into_iter().flat_map(|(key, value)| [key, value]).collect())
+        });
+        prop_oneof![list, map]
+    })
+    .boxed()
+}
+
+/// Octets of a list or map of less than 16 items.
+pub fn collection(head: u8, len: usize, items: Vec<Vec<u8>>) -> Vec<u8> {
+    let mut out = vec![head | u8::try_from(len).unwrap()];
+    out.extend(items.into_iter().flatten());
+    out
+}
