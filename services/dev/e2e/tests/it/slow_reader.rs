@@ -11,7 +11,7 @@ const OCTETS: usize = 30_000;
 /// What a program may grow by. All messages together are 6 MB: a gateway that kept them all would show; a worker may keep
 /// them until they are rows, and pass them on in batches.
 const GATEWAY_GROWTH_MAX: u64 = 4 << 20;
-const WORKER_GROWTH_MAX: u64 = 32 << 20;
+const WORKER_GROWTH_MAX: u64 = 20 << 20;
 
 /// Goal: a client that does not read costs bounded memory, hinders nobody, and loses nothing. Method: 200 messages of
 /// 30 kB for slow, who does not read; peaks of memory are compared; ann and ben go on talking through the same programs;
