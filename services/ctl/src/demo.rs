@@ -11,7 +11,10 @@ use data_encoding::HEXLOWER;
 use tmtp_client::{Client, Connect, Trust};
 use tmtp_domain::{Registration, SiteId};
 use tmtp_store::{CreateSite, Store, Waiting};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    process::Command,
+    time::{Instant, sleep, timeout},
+};
 use uuid::Uuid;
 
 use crate::{database::Database, server::dial};
@@ -23,6 +26,8 @@ const DOMAIN: &str = "postern.test";
 const SITE_WAIT: Duration = Duration::from_secs(30);
 /// Until the database has forgotten what was delivered.
 const ERASED_WAIT: Duration = Duration::from_mins(1);
+/// For the command that is run while messages wait.
+const COMMAND_WAIT: Duration = Duration::from_mins(5);
 /// Between two looks at something that changes by itself.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -31,6 +36,10 @@ pub(crate) struct Demo {
     /// Where the gateways are: HOST:PORT, with commas between; the first two are used
     #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', required = true)]
     gateways: Vec<String>,
+    /// A shell command to run while messages wait for a member who is away, such as a restart of the whole cluster;
+    /// the story fails if it fails
+    #[arg(long, value_name = "COMMAND")]
+    while_away: Option<String>,
     #[command(flatten)]
     database: Database,
 }
@@ -38,6 +47,8 @@ pub(crate) struct Demo {
 /// Where the story happens.
 pub(crate) struct Stage {
     pub(crate) domain: String,
+    /// What to do to the cluster while messages wait.
+    pub(crate) while_away: Option<String>,
     gateways: [SocketAddr; 2],
 }
 
@@ -68,13 +79,27 @@ impl Demo {
             told!(story, "note", "messages of others wait in the database: {}", describe(before));
         }
         let name = make_site(&mut story, &store).await?;
-        let stage = Stage { domain: name, gateways: [first, second] };
+        let stage = Stage { domain: name, while_away: self.while_away, gateways: [first, second] };
         await_site(&mut story, &stage).await?;
         story::tell(&mut story, &stage).await?;
+        // A new connection: the story may have restarted the database.
+        drop(store);
+        let store = self.database.open().await?;
         await_erasure(&mut story, &store, before).await?;
         told!(story, "end", "everything was as it should be");
         Ok(())
     }
+}
+
+/// Runs a shell command, with its output among ours.
+pub(crate) async fn run(command: &str) -> anyhow::Result<()> {
+    let status = Command::new("sh").arg("-c").arg(command).kill_on_drop(true).status();
+    let status = timeout(COMMAND_WAIT, status)
+        .await
+        .with_context(|| format!("expected {command:?} to end within {} s", COMMAND_WAIT.as_secs()))?
+        .with_context(|| format!("run {command:?}"))?;
+    ensure!(status.success(), "expected {command:?} to succeed: {status}");
+    Ok(())
 }
 
 /// Makes a site of our own and gives its domain, which is its name, too.

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail, ensure};
 use tmtp_client::{Client, Connect, Frame, Receipt, Receiver, Sender};
 use tmtp_wire::{DataInfo, Recipient, Request, Response, UserChange, headsum_holds, id::crc32c};
 use tokio::{
-    sync::{Mutex, mpsc},
+    sync::{Mutex, mpsc, watch},
     task::JoinHandle,
     time::timeout,
 };
@@ -25,6 +25,8 @@ pub(crate) struct Device {
     sender: Arc<Mutex<Sender>>,
     frames: mpsc::Receiver<Frame>,
     acks: mpsc::Receiver<Frame>,
+    /// How many login notices have come, and been acknowledged.
+    logins: watch::Receiver<usize>,
     pump: JoinHandle<anyhow::Result<()>>,
     requests: u32,
 }
@@ -74,8 +76,10 @@ impl Device {
         let sender = Arc::new(Mutex::new(sender));
         let (frames_in, frames) = mpsc::channel(FRAMES);
         let (acks_in, acks) = mpsc::channel(FRAMES);
-        let pump = tokio::spawn(pump(receiver, Arc::clone(&sender), frames_in, acks_in));
-        Self { name, sender, frames, acks, pump, requests: 0 }
+        let (logins_in, logins) = watch::channel(0);
+        let out = Handed { frames: frames_in, acks: acks_in, logins: logins_in };
+        let pump = tokio::spawn(pump(receiver, Arc::clone(&sender), out));
+        Self { name, sender, frames, acks, logins, pump, requests: 0 }
     }
 
     /// Posts to one user, and waits for the ack.
@@ -123,6 +127,19 @@ impl Device {
         Ok(Message { id: std.id.into_owned(), from: std.from.into_owned(), data: frame.data })
     }
 
+    /// Waits until so many login notices have come on this connection. Every device of a user gets one for each login
+    /// of any of them, and one that it does not fetch stays on the server.
+    pub(crate) async fn logins(&mut self, count: usize) -> anyhow::Result<()> {
+        let what = format!("{count} login notices for {}", self.name);
+        let ended = in_time(&what, self.logins.wait_for(|come| *come >= count)).await?.is_err();
+        if ended { Err(self.ended().await) } else { Ok(()) }
+    }
+
+    /// Lets go of a connection that the server has ended, or is about to.
+    pub(crate) fn forget(self) {
+        self.pump.abort();
+    }
+
     /// Quits, and waits until the server has let go. Whatever was acknowledged before is so for good then.
     pub(crate) async fn go_offline(self) -> anyhow::Result<()> {
         in_time("to say goodbye", async { self.sender.lock().await.send(&Request::Quit, &[]).await })
@@ -167,27 +184,33 @@ impl Device {
     }
 }
 
-/// Receives until the server says goodbye. What needs an ack gets it at once; messages and acks are handed on.
-async fn pump(
-    mut receiver: Receiver,
-    sender: Arc<Mutex<Sender>>,
+/// Where the pump hands on what it receives.
+struct Handed {
     frames: mpsc::Sender<Frame>,
     acks: mpsc::Sender<Frame>,
-) -> anyhow::Result<()> {
+    logins: watch::Sender<usize>,
+}
+
+/// Receives until the server says goodbye. What needs an ack gets it at once; messages and acks are handed on.
+async fn pump(mut receiver: Receiver, sender: Arc<Mutex<Sender>>, out: Handed) -> anyhow::Result<()> {
     let mut asked = false;
     while let Some(frame) = receiver.next().await.context("receive")? {
         let id = frame.response.std().map(|std| std.id.clone().into_owned());
+        let is_login = matches!(frame.response, Response::Login { .. });
         match &frame.response {
             Response::Quit { error } if error == "logout ok" => asked = true,
             Response::Quit { error } => bail!("the server quit: {error}"),
             Response::Unknown { op, .. } => bail!("the server sent an unknown op: {op}"),
             // Nobody listens any more when the device is on its way out.
-            Response::Ack { .. } => drop(acks.send(frame).await),
-            Response::Delivery { .. } | Response::User { .. } => drop(frames.send(frame).await),
+            Response::Ack { .. } => drop(out.acks.send(frame).await),
+            Response::Delivery { .. } | Response::User { .. } => drop(out.frames.send(frame).await),
             _ => {}
         }
         if let Some(id) = id {
             sender.lock().await.ack(&id).await.context("acknowledge")?;
+        }
+        if is_login {
+            out.logins.send_modify(|come| *come += 1);
         }
     }
     ensure!(asked, "the server closed the connection");

@@ -48,7 +48,8 @@ struct Known {
 
 /// The whole story.
 pub(super) async fn tell(story: &mut Story, stage: &Stage) -> anyhow::Result<()> {
-    let (mut ann, ann_uid, _) = Device::register("Ann", &stage.gateway(0), "Ann of the demo").await?;
+    let (mut ann, ann_uid, node) = Device::register("Ann", &stage.gateway(0), "Ann of the demo").await?;
+    let ann_known = Known { uid: ann_uid.clone(), node };
     told!(story, "register", "Ann registers through gateway 1: uid {ann_uid}");
     let (mut phone, ben_uid, node) =
         Device::register("Ben's phone", &stage.gateway(1), "Ben of the demo").await?;
@@ -62,14 +63,27 @@ pub(super) async fn tell(story: &mut Story, stage: &Stage) -> anyhow::Result<()>
     phone.go_offline().await?;
     tablet.go_offline().await?;
     told!(story, "offline", "Ben's phone and tablet go offline");
-    let sent = while_away(story, &mut ann, &ben_uid).await?;
-
-    for (name, gateway, known) in [("Ben's phone", 0, ben_phone), ("Ben's tablet", 1, ben_tablet)] {
-        let mut device = Device::log_in(name, &stage.gateway(gateway), &known.uid, &known.node).await?;
-        told!(story, "return", "{name} comes back, through gateway {} this time", gateway + 1);
-        catch_up(story, &mut device, name, &sent).await?;
-        device.go_offline().await?;
+    let mut sent = Sent::new();
+    write_texts(story, &mut ann, &ben_uid, &mut sent).await?;
+    if let Some(command) = &stage.while_away {
+        told!(story, "accident", "while the messages wait: {command}");
+        ann.forget();
+        super::run(command).await?;
+        ann = Device::log_in("Ann", &stage.gateway(0), &ann_known.uid, &ann_known.node).await?;
+        ann.logins(1).await?;
+        told!(story, "accident", "it is over; Ann is back, through gateway 1");
     }
+    send_attachment(story, &mut ann, &ben_uid, &mut sent).await?;
+
+    let mut phone = come_back(story, stage, "Ben's phone", 0, &ben_phone).await?;
+    catch_up(story, &mut phone, "Ben's phone", &sent).await?;
+    let mut tablet = come_back(story, stage, "Ben's tablet", 1, &ben_tablet).await?;
+    catch_up(story, &mut tablet, "Ben's tablet", &sent).await?;
+    phone.logins(2).await?;
+    tablet.logins(2).await?;
+    told!(story, "return", "both are told that both have logged in");
+    phone.go_offline().await?;
+    tablet.go_offline().await?;
     ann.go_offline().await
 }
 
@@ -112,6 +126,8 @@ async fn second_device(
     // A new device is told first of all who it is.
     let told = tablet.new_node("tablet").await?;
     ensure!(told == node, "expected the tablet to be told its own node id, not another one");
+    phone.logins(1).await?;
+    tablet.logins(1).await?;
     told!(story, "device", "Ben adds his tablet, which logs in through gateway 1");
     Ok((tablet, Known { uid: ben_uid.to_owned(), node }))
 }
@@ -135,14 +151,28 @@ async fn both_devices(
 /// What was sent: the message id, and the SHA-256 of the data.
 type Sent = Vec<(String, String)>;
 
-/// Three texts and an attachment, while Ben is away.
-async fn while_away(story: &mut Story, ann: &mut Device, ben_uid: &str) -> anyhow::Result<Sent> {
-    let mut sent = Sent::new();
+/// Three texts, while Ben is away.
+async fn write_texts(
+    story: &mut Story,
+    ann: &mut Device,
+    ben_uid: &str,
+    sent: &mut Sent,
+) -> anyhow::Result<()> {
     for text in UNSEEN {
         let receipt = ann.post(ben_uid, text.as_bytes()).await?;
         told!(story, "message", "Ann -> Ben \"{text}\": id {}, waits", receipt.msg_id);
         sent.push((receipt.msg_id, sha256(text.as_bytes())));
     }
+    Ok(())
+}
+
+/// An attachment, while Ben is still away.
+async fn send_attachment(
+    story: &mut Story,
+    ann: &mut Device,
+    ben_uid: &str,
+    sent: &mut Sent,
+) -> anyhow::Result<()> {
     let mut attachment = vec![0; ATTACHMENT];
     getrandom::fill(&mut attachment).context("get random octets")?;
     let hash = sha256(&attachment);
@@ -159,7 +189,20 @@ async fn while_away(story: &mut Story, ann: &mut Device, ben_uid: &str) -> anyho
     sent.push((receipt.msg_id, hash));
     let in_order = sent.windows(2).all(|pair| pair[0].0 < pair[1].0);
     ensure!(in_order, "expected ids that increase, got {sent:?}");
-    Ok(sent)
+    Ok(())
+}
+
+/// A device of Ben's logs in through the gateway that it did not use before.
+async fn come_back(
+    story: &mut Story,
+    stage: &Stage,
+    name: &'static str,
+    gateway: usize,
+    known: &Known,
+) -> anyhow::Result<Device> {
+    let device = Device::log_in(name, &stage.gateway(gateway), &known.uid, &known.node).await?;
+    told!(story, "return", "{name} comes back, through gateway {} this time", gateway + 1);
+    Ok(device)
 }
 
 /// Everything that was sent, in order, unharmed, once.
