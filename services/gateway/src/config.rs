@@ -104,8 +104,8 @@ pub struct Limits {
     /// Messages that a client has not acked are sent again when it has acked nothing for this long.
     #[serde(with = "Humantime")]
     pub redeliver_after: Duration,
-    /// Commands that are not answered are published again after this time, then after twice that, up to a minute.
-    /// Shorter than the 15 seconds after which clients send again.
+    /// Commands that are not answered are published again after this time, then after twice that, up to a minute; but
+    /// never while the stream still holds them. Shorter than the 15 seconds after which clients send again.
     #[serde(with = "Humantime")]
     pub republish_after: Duration,
     /// How long a client that is to get `quit` waits for its node to be free.
@@ -114,7 +114,8 @@ pub struct Limits {
     /// How long it waits for answers to requests that it sent before.
     #[serde(with = "Humantime")]
     pub answers_wait: Duration,
-    /// How long a session whose client is gone tries to finish what the client has asked for.
+    /// How long a session whose client is gone tries to finish what the client has asked for. After that only its
+    /// goodbye is left, a few hundred octets, until the home has heard it.
     #[serde(with = "Humantime")]
     pub linger_max: Duration,
     /// Without a renewal of its lease for this long, the gateway delivers nothing until it has opened its sessions
@@ -129,6 +130,9 @@ pub struct Limits {
     pub replies_octets_max: usize,
     /// Octets of unanswered commands of all clients together; beyond, requests are refused as `overloaded`.
     pub unanswered_octets: usize,
+    /// Entries in the command stream of a shard, of all gateways together, from which on the clients of its sites are
+    /// not read, and logins wait until their time is over. An entry has 256 KiB at most, or one command.
+    pub stream_entries_max: u64,
     /// Octets of data up to which a request travels inside its command; larger data goes to the body store.
     pub inline_max: u64,
     /// Octets of data beyond which a request is refused.
@@ -152,6 +156,7 @@ impl Default for Limits {
             unanswered_octets_max: 256 << 10,
             replies_octets_max: 64 << 10,
             unanswered_octets: 64 << 20,
+            stream_entries_max: 10_000,
             inline_max: 32 << 10,
             body_max: 10 << 30,
         }
@@ -180,6 +185,7 @@ impl tmtp_chassis::Config for Config {
         let limits = &self.limits;
         demand(limits.links_max > 0, "limits.links_max must be at least 1");
         demand(limits.unanswered_max > 1, "limits.unanswered_max must be at least 2");
+        demand(limits.stream_entries_max > 1, "limits.stream_entries_max must be at least 2");
         demand(
             // An entry of the command stream has to hold it, with room for a header.
             limits.inline_max <= 1 << 20,

@@ -1,9 +1,10 @@
 //! All sessions of this gateway, and what they share: clock, budget, metrics, the way to the command streams.
 //!
 //! Everything that happens to a session is a *turn*: under the session's lock, with what it publishes queued before
-//! the lock is let go. The lock must never be held across an await, and no other lock is taken inside of it but the
-//! publisher's.
+//! the lock is let go. The lock must never be held across an await, and no other lock is taken inside of it but those of
+//! the publisher and of what is known of the streams.
 
+mod backlog;
 mod bus;
 mod events;
 mod publisher;
@@ -23,12 +24,13 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::session::{Cause, Count, Host, Limits, Session, Trace, Turn};
+use crate::session::{Cause, Count, Host, Intake, Limits, Session, Trace, Turn};
 
 pub use bus::{BEAT_EVERY, BusTask};
 pub use publisher::publish;
 pub use registry::Entry;
 
+use backlog::Backlogs;
 use publisher::Publisher;
 use registry::{PARTS, Registry};
 
@@ -50,6 +52,7 @@ pub struct Hub {
     started: Instant,
     registry: Registry,
     publisher: Publisher,
+    backlogs: Backlogs,
     limits: Limits,
     /// Octets of unanswered commands, of all sessions together.
     unanswered: AtomicUsize,
@@ -67,6 +70,7 @@ impl Hub {
             started: Instant::now(),
             registry: Registry::new(),
             publisher: Publisher::new(),
+            backlogs: Backlogs::new(config.limits.stream_entries_max),
             unanswered: AtomicUsize::new(0),
             unanswered_max: config.limits.unanswered_octets,
         }
@@ -161,6 +165,11 @@ impl Hub {
             .push(shard, vec![Envelope { site, session: SessionId(0), seq: 0, trace: None, command }]);
     }
 
+    /// A stream has room again: its sessions go on, and those that have waited to be opened again are.
+    fn resume(&self, shard: ShardId) {
+        self.registry.each(|entry| entry.shard == shard, |entry| self.nudge(entry, Session::resume));
+    }
+
     /// The workers may take this gateway for dead: nothing they deliver counts until the sessions are open again.
     fn suspend_all(&self) {
         self.registry.each(|_| true, |entry| self.turn(entry, |session, _| session.suspend()));
@@ -235,6 +244,20 @@ impl Host for Hub {
 
     fn release(&self, octets: usize) {
         self.unanswered.fetch_sub(octets, Ordering::Relaxed);
+    }
+
+    fn intake(&self, shard: ShardId) -> Intake {
+        if self.backlogs.is_full(shard) {
+            Intake::Nothing
+        } else if self.publisher.is_up() {
+            Intake::All
+        } else {
+            Intake::NoLogins
+        }
+    }
+
+    fn is_taken(&self, shard: ShardId, published: Duration) -> bool {
+        self.backlogs.is_taken(shard, published)
     }
 
     fn count(&self, what: Count) {

@@ -143,9 +143,7 @@ impl Link {
 
     /// Reads once and hands it to the session, or hands on what was read before. True if something changed.
     fn drive_read(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        if self.upload.is_some()
-            || !self.hub.turn(&self.entry, |session, turn| session.wants_input(turn.limits))
-        {
+        if self.upload.is_some() || !self.hub.turn(&self.entry, |session, turn| session.wants_input(turn)) {
             return Ok(false);
         }
         if !self.leftover.is_empty() {

@@ -48,6 +48,10 @@ tmtp_chassis::metrics! {
         reattach_total: IntCounterVec["cause" = Cause::LABELS],
         /// Octets of commands that wait for their answer.
         commands_unanswered_octets: IntGauge,
+        /// Entries in the command streams that this gateway writes to, together; those of other gateways included.
+        command_entries: IntGauge,
+        /// Entries in the fullest of them. From `limits.stream_entries_max` on its clients are not read.
+        command_entries_max: IntGauge,
         /// Commands per append to the command streams.
         append_commands: Histogram[COUNTS],
         /// Appends to the command streams that failed.

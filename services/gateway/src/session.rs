@@ -6,7 +6,8 @@
 //! conversation with the home ([`Home`]), and what waits for the client. An idle session holds nothing on the heap.
 //!
 //! A session outlives its socket until the home has confirmed that it holds nothing of it, so that every request
-//! that was received completely counts, and no node stays taken.
+//! that was received completely counts, and no node stays taken. How many do so is bounded: by the links that were
+//! open when the home or the bus went silent, as nobody logs in meanwhile, and by the room in the command streams.
 
 mod deliveries;
 mod ending;
@@ -32,7 +33,7 @@ use home::{Expect, Home};
 use post::Incoming;
 
 pub use deliveries::Output;
-pub use host::{Cause, Count, Host, Limits, Reason, Trace, Turn};
+pub use host::{Cause, Count, Host, Intake, Limits, Reason, Trace, Turn};
 pub use post::Upload;
 
 /// Texts of `quit` frames, as clients of the protocol know them.
@@ -99,6 +100,8 @@ enum Ending {
     Exit(Exit),
     /// The socket is gone; the home may still have to be told.
     Gone { since: Duration },
+    /// The same, for so long that only the goodbye is left.
+    Ghost,
 }
 
 /// A session. See the module's text.
@@ -154,7 +157,7 @@ impl Session {
         if !octets.is_empty() {
             self.heard = t.now;
         }
-        while self.wants_input(t.limits) {
+        while self.wants_input(t) {
             match self.decoder.next(octets) {
                 Ok(None) => return,
                 Ok(Some(Item::Header { header, raw })) => {
@@ -172,15 +175,25 @@ impl Session {
     }
 
     /// The socket is to be read. Within a frame only the body store holds it up; between frames also what the
-    /// client has not been answered, or has not taken.
-    pub fn wants_input(&self, limits: &Limits) -> bool {
+    /// client has not been answered, or has not taken, and the command stream.
+    pub fn wants_input(&self, t: &Turn<'_>) -> bool {
+        let limits = t.limits;
         let open = matches!(self.ending, Ending::No) && !matches!(self.phase, Phase::Opening(_));
         let busy = matches!(&self.incoming, Some(Incoming::Post(post)) if post.is_busy());
         open && !busy
             && (!self.decoder.is_idle()
-                || (self.home.depth() < limits.unanswered_max
+                || (self.is_taken_in(t.host)
+                    && self.home.depth() < limits.unanswered_max
                     && self.home.octets() < limits.unanswered_octets_max
                     && self.replies.len() < limits.replies_octets_max))
+    }
+
+    fn is_taken_in(&self, host: &dyn Host) -> bool {
+        match host.intake(self.site.shard) {
+            Intake::All => true,
+            Intake::NoLogins => matches!(self.phase, Phase::Open { .. }),
+            Intake::Nothing => false,
+        }
     }
 
     /// What to do at the body store, if anything. Ask when nothing is under way there.
@@ -292,6 +305,10 @@ impl Session {
             return;
         }
         if opened == self.home.opened() {
+            // Sent again before the home has heard of the ack: the client has it.
+            if self.deliveries.has_ack_of(message.id) || self.home.has_ack_of(message.id) {
+                return;
+            }
             if self.deliveries.push(message) {
                 t.host.count(Count::Delivery);
                 t.wake = true;
@@ -318,11 +335,11 @@ impl Session {
 
     /// The home has committed everything up to this number.
     pub fn done(&mut self, t: &mut Turn<'_>, up_to: u64) {
-        let held_up = !self.wants_input(t.limits);
+        let held_up = !self.wants_input(t);
         self.home.done(t.now, up_to);
         self.conclude_when_detached(t);
         self.pass_acks(t);
-        t.wake |= held_up && self.wants_input(t.limits);
+        t.wake |= held_up && self.wants_input(t);
     }
 
     /// Somebody wants this session's node: the link asks the client's machine whether it is still there.
@@ -340,8 +357,14 @@ impl Session {
 
     /// Opens the session again, because something may have been lost.
     pub fn reattach(&mut self, t: &mut Turn<'_>, cause: Cause) {
+        // The bus may have been down, and a login not read.
+        t.wake |= cause == Cause::Bus;
         if self.home.is_over() {
             return;
+        }
+        // A bus that comes and goes must not fill a stream that nobody empties.
+        if cause == Cause::Bus && t.host.intake(self.site.shard) == Intake::Nothing {
+            return self.home.suspend();
         }
         t.host.count(Count::Reattach(cause));
         let node = match self.phase {
@@ -353,6 +376,14 @@ impl Session {
             self.home.hold(Command::Acks { ids: self.deliveries.take_acked() }, Expect::Done);
         }
         self.home.attach_again(t, node, self.deliveries.in_flight());
+    }
+
+    /// The command stream has room again.
+    pub fn resume(&mut self, t: &mut Turn<'_>) {
+        t.wake = true;
+        if self.home.is_suspended() {
+            self.reattach(t, Cause::Bus);
+        }
     }
 
     /// The gateway has lost its lease: nothing that is delivered now counts.
@@ -373,7 +404,7 @@ impl Session {
     /// Does what is due by now.
     pub fn tick(&mut self, t: &mut Turn<'_>) {
         // Time in which we do not listen is not the client's silence.
-        if !self.wants_input(t.limits) {
+        if !self.wants_input(t) {
             self.heard = t.now;
         }
         if self.probed_until.is_some_and(|until| until <= t.now) {
@@ -384,12 +415,24 @@ impl Session {
             self.end_by_time(t);
         }
         if self.home.republish_at(t.limits.republish_after).is_some_and(|due| due <= t.now) {
-            self.home.lengthen_pause(t.limits.republish_after);
-            self.reattach(t, Cause::Silence);
+            self.end_silence(t);
         }
         if self.redeliver_due(t.limits).is_some_and(|due| due <= t.now) {
-            self.deliveries.forget_in_flight();
+            self.deliveries.ask_again();
             self.reattach(t, Cause::Redelivery);
+        }
+    }
+
+    /// No answer came in time. While the stream holds what was published, a repeat would only be one more of it.
+    fn end_silence(&mut self, t: &mut Turn<'_>) {
+        if !t.host.is_taken(self.site.shard, self.home.published()) {
+            self.home.wait_again(t.now);
+        } else if matches!(self.ending, Ending::Ghost) && self.home.is_unheard() {
+            // The home has been told several times, and has nothing to say: it does not know the site any longer.
+            self.home.end(t);
+        } else {
+            self.home.lengthen_pause(t.limits.republish_after);
+            self.reattach(t, Cause::Silence);
         }
     }
 
@@ -406,7 +449,7 @@ impl Session {
 
     /// The socket is gone, and the home holds nothing of this session: it can be forgotten.
     pub fn is_over(&self) -> bool {
-        matches!(self.ending, Ending::Gone { .. }) && self.home.is_over()
+        matches!(self.ending, Ending::Gone { .. } | Ending::Ghost) && self.home.is_over()
     }
 
     /// The client is logged in and served.

@@ -75,7 +75,8 @@ pub struct Delivery {
     /// How long a request that succeeded is recognised when it is sent again.
     #[serde(with = "Humantime")]
     pub dedupe_window: Duration,
-    /// Requests that are remembered per shard; beyond, the oldest are forgotten early.
+    /// Requests that this worker remembers, all its shards together; beyond, the oldest of the shards with most are
+    /// forgotten early. Each takes about 100 octets.
     pub receipts_max: usize,
     /// Members that stay cached per shard.
     pub members_max: usize,
@@ -89,7 +90,7 @@ impl Default for Delivery {
             // A client waits two minutes after a lost connection before it dials again, and up to six between
             // attempts: a quarter of an hour sees it through an outage of some minutes.
             dedupe_window: Duration::from_mins(15),
-            receipts_max: 500_000,
+            receipts_max: 4_000_000,
             members_max: 20_000,
         }
     }
@@ -102,7 +103,8 @@ pub struct Journal {
     /// What is not delivered by then becomes rows.
     #[serde(with = "Humantime")]
     pub spill_after: Duration,
-    /// Octets of undelivered messages per shard that stay in memory at most.
+    /// Octets of undelivered messages that this worker keeps in memory, all its shards together; beyond, the shards
+    /// that hold most become rows.
     pub spill_bytes: usize,
     /// Acks per shard that wait for the removal of their rows at most.
     pub spill_acks: usize,
@@ -110,7 +112,7 @@ pub struct Journal {
 
 impl Default for Journal {
     fn default() -> Self {
-        Self { spill_after: Duration::from_secs(5), spill_bytes: 8 * 1024 * 1024, spill_acks: 2_000 }
+        Self { spill_after: Duration::from_secs(5), spill_bytes: 64 * 1024 * 1024, spill_acks: 2_000 }
     }
 }
 
@@ -121,7 +123,8 @@ pub struct Sweep {
     /// How often the body store is searched for them.
     #[serde(with = "Humantime")]
     pub every: Duration,
-    /// How old the newest part of a body must be. Longer than any upload may wait for its commit.
+    /// How old the newest part of a body must be. Longer than uploads take for a part, and than they may wait for their
+    /// commit: a message whose body was removed meanwhile is refused.
     #[serde(with = "Humantime")]
     pub older_than: Duration,
 }
@@ -148,6 +151,7 @@ impl Config {
         let mut bodies = self.bodies.clone();
         if !bodies.postgres.url.is_set() {
             bodies.postgres.url = self.postgres.url.expose().into();
+            bodies.postgres.flush = false;
         }
         bodies
     }

@@ -6,6 +6,7 @@
 //! tried again in place: nothing else may be decided meanwhile, and the bounds of the streams push back.
 
 mod batch;
+mod isolate;
 mod persist;
 mod shards;
 mod tell;
@@ -26,6 +27,8 @@ use crate::Config;
 use crate::home::{Home, Now};
 use crate::janitor::Janitor;
 use crate::metrics::WorkerMetrics;
+use crate::vitals::Vitals;
+use isolate::Isolation;
 
 /// Kinds of commands, for the metrics.
 pub const KINDS: &[&str] =
@@ -45,8 +48,8 @@ pub enum Control {
     Claimed(Vec<OwnedShard>),
     /// These shards, and no others, are ours: said when our view may differ from the rows.
     Owned(Vec<OwnedShard>),
-    /// So many shards are more than our share.
-    Release(u32),
+    /// Our share of the shards: no more are to be kept.
+    Share(u32),
     /// These sites are new or have changed.
     Sites(Vec<Site>),
     /// These gateways are alive, and no others.
@@ -64,6 +67,7 @@ pub struct Engine {
     reader: ReaderHandle,
     janitor: Janitor,
     metrics: Arc<WorkerMetrics>,
+    vitals: Arc<Vitals>,
     abort: CancellationToken,
 
     homes: HashMap<ShardId, Home>,
@@ -74,6 +78,9 @@ pub struct Engine {
     sites: HashMap<SiteId, Site>,
     /// `None` until the bus was looked at for the first time.
     gateways: Option<HashSet<GatewayId>>,
+    /// Gateways that have sessions here and are not among those that are alive, and since when.
+    strangers: HashMap<GatewayId, Instant>,
+    isolation: Isolation,
     /// Entries told to each gateway so far.
     numbers: HashMap<GatewayId, u64>,
     /// Traces of messages that are on their way, when commands are traced.
@@ -83,6 +90,7 @@ pub struct Engine {
 
 impl Engine {
     /// An engine that owns nothing yet.
+    #[expect(clippy::too_many_arguments, reason = "each is another part of the process")]
     pub fn new(
         config: Arc<Config>,
         worker: WorkerId,
@@ -91,6 +99,7 @@ impl Engine {
         reader: ReaderHandle,
         janitor: Janitor,
         metrics: Arc<WorkerMetrics>,
+        vitals: Arc<Vitals>,
     ) -> Self {
         Self {
             config,
@@ -100,12 +109,15 @@ impl Engine {
             reader,
             janitor,
             metrics,
+            vitals,
             abort: CancellationToken::new(),
             homes: HashMap::new(),
             claimed: Vec::new(),
             waiting_until: HashMap::new(),
             sites: HashMap::new(),
             gateways: None,
+            strangers: HashMap::new(),
+            isolation: Isolation::default(),
             numbers: HashMap::new(),
             traces: HashMap::new(),
             progress_at: Instant::now(),
@@ -157,7 +169,7 @@ impl Engine {
                 self.take_up_claimed().await;
             }
             Control::Owned(shards) => self.reconcile(shards).await,
-            Control::Release(surplus) => self.release(surplus).await,
+            Control::Share(most) => self.release(most).await,
             Control::Sites(sites) => self.sites.extend(sites.into_iter().map(|site| (site.id, site))),
             Control::Gateways(live) => self.gateways_are(live).await,
             Control::BusLost => self.raise_floors().await,
@@ -167,7 +179,9 @@ impl Engine {
     async fn tick(&mut self) {
         self.take_up_claimed().await;
         self.end_waits();
+        self.end_strangers();
         self.resume_deferred().await;
+        self.limit_receipts();
         self.spill_what_is_due().await;
         if self.progress_at.elapsed() >= PROGRESS_EVERY {
             self.progress_at = Instant::now();
@@ -183,6 +197,9 @@ impl Engine {
         self.metrics.shards_owned.set(gauge(self.homes.len()));
         self.metrics.sessions_open.set(gauge(self.homes.values().map(Home::sessions).sum()));
         self.metrics.owed_bytes.set(gauge(self.homes.values().map(Home::owed_bytes).sum()));
+        self.metrics.receipts.set(gauge(self.homes.values().map(Home::receipts).sum()));
+        let places = self.homes.values().map(|home| (home.shard(), shards::stream_id(home.settled())));
+        self.vitals.set_places(places.collect());
     }
 
     /// Waits before a call is tried again; false when the process is to end.

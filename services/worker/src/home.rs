@@ -23,9 +23,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tmtp_contract::{BodyRef, Effect, Envelope, Event, JournalEntry, Message};
-use tmtp_domain::{Epoch, GatewayId, Member, MsgId, NodeNum, Owed, SessionId, ShardId, Site, SiteId, Uid};
+use tmtp_domain::{
+    BodyId, Epoch, GatewayId, Member, MsgId, NodeNum, Owed, SessionId, ShardId, Site, SiteId, Uid,
+};
 use tmtp_store::{Change, OwnedShard, ShardCommit};
 
+pub use deliver::ReadPage;
 use receipts::Receipts;
 use session::Session;
 pub use session::Window;
@@ -69,7 +72,7 @@ pub struct Limits {
     pub window: Window,
     /// How long a request that succeeded is remembered.
     pub dedupe_window: Duration,
-    /// How many requests are remembered per shard; beyond, the oldest are forgotten early.
+    /// How many requests are remembered; beyond, the oldest are forgotten early.
     pub receipts_max: usize,
     /// Members that stay cached per shard.
     pub members_max: usize,
@@ -92,6 +95,8 @@ pub struct Wanted {
     pub names: HashSet<(SiteId, String)>,
     /// Sites.
     pub sites: HashSet<SiteId>,
+    /// Stored bodies that messages are to refer to: were they removed?
+    pub bodies: HashSet<(SiteId, BodyId)>,
 }
 
 /// What gateways are told once the batch is committed.
@@ -140,6 +145,8 @@ pub struct Home {
     members: HashMap<(SiteId, Uid), Member>,
     sessions: HashMap<SessionKey, Session>,
     occupied: HashMap<NodeKey, SessionKey>,
+    /// How many sessions each gateway has here; those that have some.
+    gateways: HashMap<GatewayId, usize>,
     /// Sessions that may have something to be sent.
     hungry: BTreeSet<SessionKey>,
     /// Gateways that have not said yet that all their sessions are here. Until then a node that looks free may be taken.
@@ -148,6 +155,10 @@ pub struct Home {
     deferred: Vec<(GatewayId, Envelope)>,
     outbox: Outbox,
     free_bodies: Vec<(SiteId, BodyRef)>,
+    /// Bodies that no message has come to refer to, as far as this home knows.
+    orphans: Vec<(SiteId, BodyRef)>,
+    /// Bodies of this batch that were removed before their message came.
+    condemned: HashSet<(SiteId, BodyId)>,
 }
 
 impl Home {
@@ -172,11 +183,14 @@ impl Home {
             members: HashMap::new(),
             sessions: HashMap::new(),
             occupied: HashMap::new(),
+            gateways: HashMap::new(),
             hungry: BTreeSet::new(),
             absent,
             deferred: Vec::new(),
             outbox: Outbox::default(),
             free_bodies: Vec::new(),
+            orphans: Vec::new(),
+            condemned: HashSet::new(),
         }
     }
 
@@ -198,6 +212,11 @@ impl Home {
     /// Id of the last entry that was applied.
     pub fn applied(&self) -> (u64, u64) {
         self.applied
+    }
+
+    /// Id of the last entry that is committed.
+    pub fn settled(&self) -> (u64, u64) {
+        self.committed
     }
 
     /// Sessions that are open here.
@@ -224,6 +243,21 @@ impl Home {
         self.members.insert((site, member.uid), member);
     }
 
+    /// Takes note of a body that was removed; holds until the next commit.
+    pub fn learn_condemned(&mut self, site: SiteId, body: BodyId) {
+        self.condemned.insert((site, body));
+    }
+
+    /// How many requests are remembered.
+    pub fn receipts(&self) -> usize {
+        self.receipts.len()
+    }
+
+    /// Forgets the oldest requests beyond so many.
+    pub fn limit_receipts(&mut self, most: usize) {
+        self.receipts.limit(most);
+    }
+
     /// Forgets cached members beyond the bound, those with a session last. They are loaded again when needed.
     pub fn forget_members(&mut self) {
         if self.members.len() > self.limits.members_max {
@@ -236,6 +270,7 @@ impl Home {
     ///
     /// Until [`Home::committed`] is told, nothing may be decided here.
     pub fn take_commit(&mut self, progress: bool) -> Result<Option<ShardCommit>, tmtp_contract::Error> {
+        self.condemned.clear();
         let changed = !self.effects.is_empty() || !self.changes.is_empty();
         if !changed && (!progress || self.applied <= self.committed) {
             return Ok(None);
@@ -286,6 +321,18 @@ impl Home {
     /// Takes bodies that nobody needs any more.
     pub fn take_free_bodies(&mut self) -> Vec<(SiteId, BodyRef)> {
         std::mem::take(&mut self.free_bodies)
+    }
+
+    /// Takes bodies that no message refers to, as far as this home knows: another answer to the same request may have
+    /// been lost, so whoever removes them asks the rows first.
+    pub fn take_orphans(&mut self) -> Vec<(SiteId, BodyRef)> {
+        std::mem::take(&mut self.orphans)
+    }
+
+    fn orphan(&mut self, site: SiteId, body: &tmtp_contract::Body) {
+        if let tmtp_contract::Body::Stored(body) = body {
+            self.orphans.push((site, *body));
+        }
     }
 
     fn next_msg_id(&mut self, now: Now) -> MsgId {

@@ -1,9 +1,12 @@
-//! Removes bodies: at once those whose message is delivered, by and by those that nobody ever came to refer to (an
-//! upload whose gateway died, a removal that failed).
+//! Removes bodies: at once those whose message is delivered or was refused, by and by those that nobody ever came to
+//! refer to (an upload whose gateway died, a removal that failed).
+//!
+//! Must never remove a body that is not known to be delivered before it is condemned in Postgres: a commit may be about
+//! to refer to it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tmtp_bodies::Bodies;
 use tmtp_chassis::Context;
@@ -20,17 +23,37 @@ use crate::metrics::WorkerMetrics;
 const WAITING_MAX: usize = 1_024;
 /// Bodies that one page of the sweep looks at.
 const PAGE: u32 = 200;
+/// How often bodies that were condemned long ago are forgotten.
+const FORGET_EVERY: Duration = Duration::from_hours(1);
+
+/// Why a body may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// The commit that freed it has happened.
+    Delivered,
+    /// Its request was refused, or had been sent before with another body: but rows may know better.
+    Orphan,
+}
 
 /// Takes bodies to be removed.
 #[derive(Debug, Clone)]
 pub struct Janitor {
-    to: Sender<Vec<(SiteId, BodyRef)>>,
+    to: Sender<(Why, Vec<(SiteId, BodyRef)>)>,
 }
 
 impl Janitor {
-    /// Removes these soon.
+    /// Removes these soon: their messages are delivered.
     pub fn remove(&self, bodies: Vec<(SiteId, BodyRef)>) {
-        if !bodies.is_empty() && self.to.try_send(bodies).is_err() {
+        self.send(Why::Delivered, bodies);
+    }
+
+    /// Removes those of these soon that no message refers to.
+    pub fn remove_orphans(&self, bodies: Vec<(SiteId, BodyRef)>) {
+        self.send(Why::Orphan, bodies);
+    }
+
+    fn send(&self, why: Why, bodies: Vec<(SiteId, BodyRef)>) {
+        if !bodies.is_empty() && self.to.try_send((why, bodies)).is_err() {
             tracing::info!("many bodies wait for their removal; leaving some to the sweep");
         }
     }
@@ -39,18 +62,31 @@ impl Janitor {
 /// Starts the tasks; they end with the drain.
 pub fn start(cx: &Context<Config>, store: Store, bodies: Bodies, metrics: Arc<WorkerMetrics>) -> Janitor {
     let (to, from) = mpsc::channel(WAITING_MAX);
-    cx.life.spawn("janitor", remove_freed(from, bodies.clone(), Arc::clone(&metrics)));
+    cx.life.spawn("janitor", remove_freed(from, store.clone(), bodies.clone(), Arc::clone(&metrics)));
     cx.life.spawn("sweep", sweep(cx.clone(), store, bodies, metrics));
     Janitor { to }
 }
 
 /// Ends when the engine does.
 async fn remove_freed(
-    mut from: Receiver<Vec<(SiteId, BodyRef)>>,
+    mut from: Receiver<(Why, Vec<(SiteId, BodyRef)>)>,
+    store: Store,
     bodies: Bodies,
     metrics: Arc<WorkerMetrics>,
 ) -> anyhow::Result<()> {
-    while let Some(batch) = from.recv().await {
+    while let Some((why, mut batch)) = from.recv().await {
+        if why == Why::Orphan {
+            let names: Vec<(SiteId, BodyId)> = batch.iter().map(|(site, body)| (*site, body.id)).collect();
+            match store.condemn_bodies(&names).await {
+                Ok(condemned) => batch.retain(|(site, body)| condemned.contains(&(*site, body.id))),
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "cannot look bodies up; leaving them to the sweep");
+                    continue;
+                }
+            }
+        }
+        let label = if why == Why::Delivered { "delivered" } else { "unreferenced" };
         let mut by_site: HashMap<SiteId, Vec<BodyRef>> = HashMap::new();
         for (site, body) in batch {
             by_site.entry(site).or_default().push(body);
@@ -59,7 +95,7 @@ async fn remove_freed(
             match bodies.remove(site, &freed).await {
                 Ok(()) => {
                     let count = u64::try_from(freed.len()).unwrap_or(u64::MAX);
-                    metrics.bodies_removed_total.with_label_values(&["delivered"]).inc_by(count);
+                    metrics.bodies_removed_total.with_label_values(&[label]).inc_by(count);
                 }
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
@@ -81,6 +117,7 @@ async fn sweep(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let drain = cx.life.drain();
     let mut after = None;
+    let mut forgotten_at = Instant::now();
     loop {
         tokio::select! {
             () = drain.cancelled() => return Ok(()),
@@ -89,6 +126,13 @@ async fn sweep(
         match sweep_page(&store, &bodies, cx.config.sweep.older_than, after, &metrics).await {
             Ok(next) => after = next,
             Err(error) => tracing::warn!(error = format!("{error:#}"), "cannot sweep the body store"),
+        }
+        if forgotten_at.elapsed() >= FORGET_EVERY {
+            forgotten_at = Instant::now();
+            if let Err(error) = store.forget_condemned().await {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "cannot forget bodies that are long gone");
+            }
         }
     }
 }
@@ -103,11 +147,9 @@ async fn sweep_page(
 ) -> anyhow::Result<Option<(SiteId, BodyId)>> {
     let page = bodies.stale(older_than, after, PAGE).await?;
     let names: Vec<(SiteId, BodyId)> = page.bodies.iter().map(|stale| (stale.site, stale.body)).collect();
-    if names.is_empty() {
-        return Ok(page.next);
-    }
-    let held = store.bodies_held(&names).await?;
-    for stale in page.bodies.iter().filter(|stale| !held.contains(&(stale.site, stale.body))) {
+    // An upload that is slower than we wait is condemned too: its message is refused when it comes.
+    let condemned = store.condemn_bodies(&names).await?;
+    for stale in page.bodies.iter().filter(|stale| condemned.contains(&(stale.site, stale.body))) {
         bodies.discard(stale.site, stale.body, stale.chunks).await?;
         metrics.bodies_removed_total.with_label_values(&["unreferenced"]).inc();
     }

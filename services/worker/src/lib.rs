@@ -6,6 +6,7 @@
 //! | [`home`] | the rules and the live state of one shard; pure |
 //! | [`engine`] | the loop: read, load, decide, commit, tell |
 //! | `ownership` | lease and shares, in Postgres |
+//! | `vitals` | what these know of each other |
 //! | `watch` | which gateways are alive, and whether Redis lost data |
 //! | `directory` | tells gateways which sites there are |
 //! | `janitor` | removes bodies that nobody refers to |
@@ -17,6 +18,7 @@ pub mod home;
 mod janitor;
 mod metrics;
 mod ownership;
+mod vitals;
 mod watch;
 
 use std::sync::Arc;
@@ -34,6 +36,7 @@ use uuid::Uuid;
 pub use config::Config;
 use engine::Engine;
 pub use metrics::WorkerMetrics;
+use vitals::Vitals;
 
 /// Runs a worker until it is asked to stop; then it commits what it holds, gives its shards back and returns.
 pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
@@ -56,15 +59,32 @@ pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
     let (control, controls) = mpsc::unbounded_channel();
     let (reader, handle) = bus.command_reader(worker);
     let (reads, incoming) = mpsc::channel(READS_AHEAD);
+    let vitals = Arc::new(Vitals::new());
     let janitor = janitor::start(&cx, store.clone(), bodies, Arc::clone(&metrics));
     cx.life.spawn("read", engine::read(reader, reads, cx.life.drain()));
-    cx.life.spawn("watch", watch::run(cx.clone(), bus.clone(), store.clone(), worker, control.clone()));
-    let ownership = ownership::Ownership::new(&cx, store.clone(), worker, control, Arc::clone(&metrics));
+    let watch = watch::Watch::new(&cx, store.clone(), Arc::clone(&metrics), Arc::clone(&vitals));
+    cx.life.spawn("watch", watch.run(cx.clone(), bus.clone(), worker, control.clone()));
+    let ownership = ownership::Ownership::new(
+        &cx,
+        store.clone(),
+        worker,
+        control,
+        Arc::clone(&metrics),
+        Arc::clone(&vitals),
+    );
     cx.life.spawn("ownership", ownership.run());
 
     cx.health.ready();
-    let engine =
-        Engine::new(Arc::clone(&cx.config), worker, store.clone(), bus.clone(), handle, janitor, metrics);
+    let engine = Engine::new(
+        Arc::clone(&cx.config),
+        worker,
+        store.clone(),
+        bus.clone(),
+        handle,
+        janitor,
+        metrics,
+        vitals,
+    );
     engine.run(controls, incoming, cx.life.drain(), cx.life.abort()).await;
 
     cx.health.not_ready("draining");

@@ -16,8 +16,18 @@ tmtp_chassis::metrics! {
         sessions_open: IntGauge,
         /// Octets of messages that are owed and held in memory.
         owed_bytes: IntGauge,
+        /// Requests that are remembered, to recognise them when they are sent again.
+        receipts: IntGauge,
         /// Commands decided, by kind.
         commands_total: IntCounterVec["kind" = crate::engine::KINDS],
+        /// Entries of this worker's command streams that are not committed yet.
+        commands_waiting: IntGauge,
+        /// The same for the stream that has most of them.
+        commands_waiting_most: IntGauge,
+        /// Age of the oldest entry that is not committed yet, in whole seconds.
+        commands_oldest_seconds: IntGauge,
+        /// Commands refused because the database does not take what comes of them. Each is a bug, or a foreign hand.
+        commands_poisoned_total: IntCounter,
         /// Commands committed together.
         batch_commands: Histogram[BATCH],
         /// Time of a commit, in seconds.

@@ -1,7 +1,8 @@
-//! Keeps this worker's lease, takes its share of the shards, and gives surplus back when workers join.
+//! Keeps this worker's lease, takes its share of the shards, and gives surplus back when workers join. Must never renew
+//! the lease of a worker that cannot serve.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tmtp_chassis::{Context, Health};
 use tmtp_domain::WorkerId;
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Config;
 use crate::engine::Control;
 use crate::metrics::WorkerMetrics;
+use crate::vitals::Vitals;
 
 /// Beats at which the engine may lag behind the rows.
 const MISMATCHES_MAX: u32 = 5;
@@ -31,6 +33,11 @@ pub struct Ownership {
     /// Beats in a row at which the engine had not as many shards as the rows say.
     mismatches: u32,
     metrics: Arc<WorkerMetrics>,
+    vitals: Arc<Vitals>,
+    /// Redis has been out of reach for so long that the lease was ended.
+    cut_off: bool,
+    /// When Redis was last out of reach for as much as half a lease.
+    missed: Option<Instant>,
     /// A lease that never was cannot lapse.
     begun: bool,
 }
@@ -43,6 +50,7 @@ impl Ownership {
         worker: WorkerId,
         control: UnboundedSender<Control>,
         metrics: Arc<WorkerMetrics>,
+        vitals: Arc<Vitals>,
     ) -> Self {
         Self {
             store,
@@ -55,6 +63,9 @@ impl Ownership {
             doubtful: false,
             mismatches: 0,
             metrics,
+            vitals,
+            cut_off: false,
+            missed: None,
             begun: false,
         }
     }
@@ -79,6 +90,16 @@ impl Ownership {
     }
 
     async fn beat(&mut self) -> Result<(), Error> {
+        let silence = self.vitals.silence();
+        if silence >= self.lease / 2 {
+            self.missed = Some(Instant::now());
+        }
+        if silence > self.lease {
+            return self.stand_by(silence).await;
+        }
+        if std::mem::take(&mut self.cut_off) {
+            tracing::info!("Redis answers again");
+        }
         let found = self.store.heartbeat(self.worker, self.lease).await?;
         if found.lapsed && self.begun {
             tracing::warn!("the lease had ended; looking which shards are still ours");
@@ -95,7 +116,9 @@ impl Ownership {
             self.mismatches = 0;
         }
         let share = found.shards.div_ceil(found.workers.max(1));
-        if found.owned < share && found.free > 0 {
+        // Others may have let go for the same reason, and need a moment to notice that it is over.
+        let reachable = self.missed.is_none_or(|at| at.elapsed() > self.lease);
+        if found.owned < share && found.free > 0 && reachable {
             let claimed = self.store.claim(self.worker, (share - found.owned).min(found.free)).await?;
             if !claimed.is_empty() {
                 tracing::info!(shards = claimed.len(), workers = found.workers, "took shards");
@@ -103,8 +126,18 @@ impl Ownership {
             }
             self.store.forget_workers().await?;
         } else if found.owned > share {
-            let _ = self.control.send(Control::Release(found.owned - share));
+            let _ = self.control.send(Control::Share(share));
         }
         Ok(())
+    }
+
+    /// Without Redis nobody is served, so others may have the shards. Nobody takes them who is cut off as well, and then
+    /// they are still ours when Redis comes back: an outage for all moves nothing.
+    async fn stand_by(&mut self, silence: Duration) -> Result<(), Error> {
+        if !self.cut_off {
+            tracing::warn!(?silence, "Redis cannot be reached; others may take the shards");
+        }
+        self.cut_off = true;
+        self.store.end_lease(self.worker).await
     }
 }

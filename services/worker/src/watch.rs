@@ -1,11 +1,12 @@
 //! Watches the bus: which gateways are alive, whether Redis lost data, and whether its directory of sites is current.
 
 use std::collections::{HashMap, HashSet};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tmtp_bus::Bus;
+use tmtp_bus::{Backlog, Bus, StreamId};
 use tmtp_chassis::Context;
-use tmtp_domain::{GatewayId, WorkerId};
+use tmtp_domain::{GatewayId, ShardId, WorkerId};
 use tmtp_store::Store;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::MissedTickBehavior;
@@ -13,45 +14,16 @@ use tokio::time::MissedTickBehavior;
 use crate::Config;
 use crate::directory::Directory;
 use crate::engine::Control;
+use crate::metrics::WorkerMetrics;
+use crate::vitals::Vitals;
 
-/// How often.
-const EVERY: Duration = Duration::from_secs(1);
+/// How often, at least.
+pub const EVERY: Duration = Duration::from_secs(1);
 /// A gateway whose beat has stood still for so long is removed from the bus.
 const FORGET_AFTER: Duration = Duration::from_mins(1);
 
-/// Runs until the drain.
-pub async fn run(
-    cx: Context<Config>,
-    bus: Bus,
-    store: Store,
-    worker: WorkerId,
-    control: UnboundedSender<Control>,
-) -> anyhow::Result<()> {
-    let mut watch = Watch {
-        lease: cx.config.shards.gateway_lease,
-        seen: HashMap::new(),
-        live: None,
-        beat: 0,
-        confirmed: 0,
-        directory: Directory::new(store),
-    };
-    let mut ticks = tokio::time::interval(EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let drain = cx.life.drain();
-    loop {
-        tokio::select! {
-            () = drain.cancelled() => return Ok(()),
-            _ = ticks.tick() => {}
-        }
-        let result = watch.look(&bus, worker, &control).await;
-        if let Err(error) = &result {
-            tracing::warn!(error = format!("{error:#}"), "cannot watch the bus");
-        }
-        cx.health.set("redis", result.map_err(|error| error.to_string()));
-    }
-}
-
-struct Watch {
+/// The task's state.
+pub struct Watch {
     lease: Duration,
     /// The last beat of each gateway, and when it was new to us. Clocks of two machines are not compared.
     seen: HashMap<GatewayId, (u64, Instant)>,
@@ -59,9 +31,50 @@ struct Watch {
     beat: u64,
     confirmed: u64,
     directory: Directory,
+    metrics: Arc<WorkerMetrics>,
+    vitals: Arc<Vitals>,
 }
 
 impl Watch {
+    /// A worker that knows nobody yet.
+    pub fn new(cx: &Context<Config>, store: Store, metrics: Arc<WorkerMetrics>, vitals: Arc<Vitals>) -> Self {
+        Self {
+            lease: cx.config.shards.gateway_lease,
+            seen: HashMap::new(),
+            live: None,
+            beat: 0,
+            confirmed: 0,
+            directory: Directory::new(store),
+            metrics,
+            vitals,
+        }
+    }
+
+    /// Runs until the drain.
+    pub async fn run(
+        mut self,
+        cx: Context<Config>,
+        bus: Bus,
+        worker: WorkerId,
+        control: UnboundedSender<Control>,
+    ) -> anyhow::Result<()> {
+        // The lease depends on what is seen here.
+        let mut ticks = tokio::time::interval(EVERY.min(cx.config.shards.lease / 4));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let drain = cx.life.drain();
+        loop {
+            tokio::select! {
+                () = drain.cancelled() => return Ok(()),
+                _ = ticks.tick() => {}
+            }
+            let result = self.look(&bus, worker, &control).await;
+            if let Err(error) = &result {
+                tracing::warn!(error = format!("{error:#}"), "cannot watch the bus");
+            }
+            cx.health.set("redis", result.map_err(|error| error.to_string()));
+        }
+    }
+
     async fn look(
         &mut self,
         bus: &Bus,
@@ -70,6 +83,7 @@ impl Watch {
     ) -> anyhow::Result<()> {
         self.beat += 1;
         let beat = bus.worker_beat(worker, self.confirmed, self.beat).await?;
+        self.vitals.hear();
         if self.confirmed > 0 && !beat.intact {
             tracing::warn!("Redis lost data; streams are set up again");
             // Gateways get the time of a lease to beat again.
@@ -109,6 +123,57 @@ impl Watch {
             let _ = control.send(Control::Gateways(live.clone()));
             self.live = Some(live);
         }
+        self.measure(bus).await?;
         self.directory.publish(bus, beat.sites_revision, control).await
+    }
+
+    /// Shows how far this worker is behind its command streams.
+    async fn measure(&self, bus: &Bus) -> anyhow::Result<()> {
+        let places = self.vitals.places();
+        let shards: Vec<ShardId> = places.keys().copied().collect();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let (mut all, mut most, mut oldest) = (0, 0, 0);
+        for (shard, backlog) in bus.command_backlog(&shards).await? {
+            let (entries, age) = lag(backlog, places.get(&shard).copied().unwrap_or_default(), now);
+            all += entries;
+            most = most.max(entries);
+            oldest = oldest.max(age.as_secs());
+        }
+        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.metrics.commands_waiting.set(gauge(all));
+        self.metrics.commands_waiting_most.set(gauge(most));
+        self.metrics.commands_oldest_seconds.set(gauge(oldest));
+        Ok(())
+    }
+}
+
+/// Entries of a stream that wait for their commit, and the age of the oldest. What is committed up to `settled` may
+/// still have an entry: the one that was put there to raise the stream's ids.
+fn lag(backlog: Backlog, settled: StreamId, now: Duration) -> (u64, Duration) {
+    match backlog.oldest {
+        Some(oldest) if oldest > settled => {
+            (backlog.entries, now.saturating_sub(Duration::from_millis(oldest.ms)))
+        }
+        Some(_) => (backlog.entries.saturating_sub(1), Duration::ZERO),
+        None => (0, Duration::ZERO),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: only what waits is counted; method: an empty stream, one with entries behind what is committed, and one with
+    /// the entry that raised its ids.
+    #[test]
+    fn only_what_waits_counts() {
+        let id = |ms| StreamId { ms, seq: 0 };
+        let settled = id(5_000);
+        let now = Duration::from_secs(9);
+        let lag = |entries, oldest| lag(Backlog { entries, oldest }, settled, now);
+        assert_eq!(lag(0, None), (0, Duration::ZERO));
+        assert_eq!(lag(3, Some(id(6_000))), (3, Duration::from_secs(3)));
+        assert_eq!(lag(3, Some(id(10_000))), (3, Duration::ZERO), "another machine's clock is ahead");
+        assert_eq!(lag(1, Some(settled)), (0, Duration::ZERO));
     }
 }

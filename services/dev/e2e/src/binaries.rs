@@ -10,13 +10,13 @@ use anyhow::{Context, Result, bail, ensure};
 
 /// Packages whose programs are run. This one is named as well, so that cargo chooses the same features of the
 /// libraries as for the tests, and does not compile them twice.
-const PACKAGES: &[&str] = &["tmtp-e2e", "tmtp-gateway", "tmtp-worker", "tmtp-admin"];
+const PACKAGES: &[&str] = &["tmtp-e2e", "tmtp-gateway", "tmtp-worker", "tmtp-admin", "tmtpctl"];
 
 /// The program of this name, built as the tests are. Blocks; the first call of a process may compile.
 ///
 /// # Errors
 /// When cargo cannot build it; its own words are on standard error then.
-pub(crate) fn find(name: &str) -> Result<PathBuf> {
+pub fn find(name: &str) -> Result<PathBuf> {
     static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     match FOLDER.get_or_init(|| build().map_err(|error| format!("{error:#}"))) {
         Ok(folder) => Ok(folder.join(name)),

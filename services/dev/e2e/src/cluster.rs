@@ -9,12 +9,10 @@ use tempfile::TempDir;
 use tmtp_domain::{Registration, SiteId};
 use tmtp_store::{CreateSite, Store, Waiting};
 use tmtp_testkit::{Postgres, Redis, eventually};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use uuid::Uuid;
 
 use crate::turns::Turn;
-use crate::{Certificates, Gateway, Program, WAIT};
+use crate::{Certificates, Gateway, Program, Streams, WAIT, streams};
 
 /// The database of the cluster.
 pub(crate) const DATABASE: &str = "postern";
@@ -122,20 +120,31 @@ impl Cluster {
         Ok(())
     }
 
+    /// Who owns the shard of the site that has this domain: a worker, by the name it has in the database.
+    pub async fn owner_of(&self, domain: &str) -> Result<Uuid> {
+        let mut connection = self.database().await?;
+        let owner: Option<Option<Uuid>> = sqlx::query_scalar(
+            "SELECT owner FROM shard JOIN site USING (shard_id) JOIN site_domain USING (site_id) WHERE domain = $1",
+        )
+        .bind(domain)
+        .fetch_optional(&mut connection)
+        .await?;
+        owner.flatten().with_context(|| format!("nobody owns the shard of {domain}"))
+    }
+
     /// Removes everything from Redis while it runs.
     pub async fn flush_redis(&self) -> Result<()> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.redis.port())).await.context("reach Redis")?;
-        stream.write_all(b"FLUSHALL\r\n").await.context("tell Redis")?;
-        let mut answer = [0; 5];
-        stream.read_exact(&mut answer).await.context("hear from Redis")?;
-        ensure!(&answer == b"+OK\r\n", "Redis says {:?}", String::from_utf8_lossy(&answer));
-        Ok(())
+        streams::flush(&self.redis).await
+    }
+
+    /// The command streams and the event streams, as they are now.
+    pub async fn streams(&self) -> Result<Streams> {
+        Streams::read(&self.redis).await
     }
 
     /// Chunks in the body store, whoever refers to them.
     pub async fn body_chunks(&self) -> Result<i64> {
-        let mut connection =
-            PgConnection::connect(&self.postgres.url(DATABASE)).await.context("reach Postgres")?;
+        let mut connection = self.database().await?;
         let count = sqlx::query_scalar("SELECT count(*) FROM body_chunk").fetch_one(&mut connection).await?;
         connection.close().await?;
         Ok(count)
@@ -150,15 +159,27 @@ impl Cluster {
 
     /// Waits until nothing of what was sent is left: no journal, no rows, no bodies.
     pub async fn wait_until_erased(&self) -> Result<()> {
+        self.wait_until_nothing_waits().await?;
+        self.wait_for_no_chunks(ERASED_WITHIN).await
+    }
+
+    /// Waits until nobody is owed anything: no journal, no rows. Chunks may be left whose upload nobody finished.
+    pub async fn wait_until_nothing_waits(&self) -> Result<()> {
         let empty = async || (self.store.waiting().await.ok()? == Waiting::default()).then_some(());
         if let Err(error) = eventually(ERASED_WITHIN, "all that was delivered to be gone", empty).await {
             return Err(error.context(format!("left: {:?}", self.store.waiting().await)));
         }
-        self.wait_for_no_chunks(ERASED_WITHIN).await
+        Ok(())
     }
 
-    async fn database(&self) -> Result<PgConnection> {
-        PgConnection::connect(&self.postgres.url(DATABASE)).await.context("reach Postgres")
+    /// A connection of its own to the database, for what the store has no word for.
+    pub async fn database(&self) -> Result<PgConnection> {
+        PgConnection::connect(&self.database_url()).await.context("reach Postgres")
+    }
+
+    /// Where the cluster's database is.
+    pub fn database_url(&self) -> String {
+        self.postgres.url(DATABASE)
     }
 
     /// Waits until all programs are ready.

@@ -9,6 +9,7 @@
 //! | [`Setup`], [`Cluster`] | which programs run, with which settings, and the databases below them |
 //! | [`Program`] | one process of ours: start, kill, pause, memory, metrics |
 //! | [`Gateway`], [`Link`] | a client's view: who connects where, and what comes |
+//! | [`Streams`] | what is in Redis, seen from outside |
 //! | [`Certificates`] | what the gateways show to their clients |
 //!
 //! Clusters take turns, also those of different test processes: two at a time would measure each other.
@@ -21,12 +22,15 @@ mod http;
 mod link;
 mod program;
 mod setup;
+mod streams;
 mod turns;
 mod watchdog;
 
+pub use binaries::find as binary;
 pub use certificates::Certificates;
 pub use cluster::Cluster;
 pub use gateway::Gateway;
 pub use link::{Delivery, End, Link, WAIT, barrier, end_of, post};
 pub use program::Program;
 pub use setup::{DEFAULT_SITE, Setup};
+pub use streams::{Stream, Streams};

@@ -112,6 +112,7 @@ impl BusTask {
                 self.health.set("bus", Ok(()));
                 self.refresh_sites(sites_revision).await;
                 self.trim().await;
+                self.look_at_streams().await;
             }
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
@@ -138,6 +139,7 @@ impl BusTask {
             tracing::warn!("Redis has lost data");
             self.reset_owed = true;
             self.hub.publisher.go_down();
+            self.hub.backlogs.lost(self.hub.now());
         }
         if self.reset_owed {
             self.reader.reset().await?;
@@ -145,11 +147,33 @@ impl BusTask {
             self.reset_owed = false;
         }
         if !self.hub.publisher.is_up() {
+            // Before the sessions are opened again: not those whose stream is full.
+            self.look_at_streams().await;
             self.lapsed = false;
             self.hub.publisher.go_up();
             self.events.reattach_all(&self.hub, Cause::Bus);
         }
         Ok(beat.sites_revision)
+    }
+
+    /// Looks how full the command streams are, and what was taken of them.
+    async fn look_at_streams(&mut self) {
+        let backlogs = &self.hub.backlogs;
+        let asked = self.hub.now();
+        let found = match self.bus.command_backlog(&backlogs.shards()).await {
+            Ok(found) => found,
+            // The next beat looks again.
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot look at the streams");
+                return;
+            }
+        };
+        for shard in backlogs.found(&found, asked) {
+            self.events.resume(&self.hub, shard);
+        }
+        let (all, fullest) = backlogs.entries();
+        self.hub.metrics.command_entries.set(i64::try_from(all).unwrap_or(i64::MAX));
+        self.hub.metrics.command_entries_max.set(i64::try_from(fullest).unwrap_or(i64::MAX));
     }
 
     /// When the lease has lapsed, nothing counts any more until the sessions are opened again.

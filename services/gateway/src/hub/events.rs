@@ -1,5 +1,5 @@
 //! What home workers tell this gateway, handed to the sessions. Entries of each worker are numbered; when one is
-//! missing, every session is opened again before anything of a later entry counts.
+//! missing, every session is opened again before anything of a later entry counts. One that comes again is passed over.
 
 use std::collections::HashMap;
 
@@ -26,9 +26,16 @@ impl Events {
     /// Takes an entry in. Its events come before its `done` numbers, so that an answer is there before the news that
     /// the session's last command is committed.
     pub fn take(&mut self, hub: &Hub, entry: EventEntry) {
-        if !self.follows(entry.worker, entry.number) {
-            tracing::warn!(worker = %entry.worker, number = entry.number, "events were lost");
-            self.reattach_all(hub, Cause::Gap);
+        match self.place(entry.worker, entry.number) {
+            Place::Next => {}
+            Place::Seen => {
+                tracing::debug!(worker = %entry.worker, number = entry.number, "events came again");
+                return;
+            }
+            Place::Gap => {
+                tracing::warn!(worker = %entry.worker, number = entry.number, "events were lost");
+                self.reattach_all(hub, Cause::Gap);
+            }
         }
         for event in entry.events {
             self.dispatch(hub, event);
@@ -38,23 +45,48 @@ impl Events {
         }
     }
 
-    /// Opens all sessions again and says so to the owners of all shards that have ever asked.
+    /// Opens all sessions again and says so to the owners of all shards that have ever asked. Shards whose streams
+    /// are full follow when they have room.
     pub fn reattach_all(&self, hub: &Hub, cause: Cause) {
         hub.reattach_all(cause);
         for (shard, epoch) in &self.epochs {
-            hub.present(*shard, *epoch);
+            if !hub.backlogs.is_full(*shard) {
+                hub.present(*shard, *epoch);
+            }
+        }
+    }
+
+    /// A shard's stream has room again.
+    pub fn resume(&self, hub: &Hub, shard: ShardId) {
+        hub.resume(shard);
+        if let Some(epoch) = self.epochs.get(&shard) {
+            hub.present(shard, *epoch);
         }
     }
 
     /// Notes a worker's number. A worker that is new may begin anywhere: what it said before is not for the sessions
     /// of this life.
-    fn follows(&mut self, worker: WorkerId, number: u64) -> bool {
+    fn place(&mut self, worker: WorkerId, number: u64) -> Place {
         if self.numbers.len() >= WORKERS_MAX {
             // Costs those that live one round of attaching at most, in the months that this takes.
             self.numbers.clear();
         }
-        let before = self.numbers.insert(worker, number);
-        before.is_none_or(|before| number == before + 1)
+        let Some(last) = self.numbers.get_mut(&worker) else {
+            self.numbers.insert(worker, number);
+            return Place::Next;
+        };
+        let before = std::mem::replace(last, number.max(*last));
+        if number == before + 1 {
+            Place::Next
+        } else if number == 1 && before > 1 {
+            // A worker that has forgotten this gateway counts from 1 again: passed over, it would never be heard.
+            *last = number;
+            Place::Gap
+        } else if number <= before {
+            Place::Seen
+        } else {
+            Place::Gap
+        }
     }
 
     fn dispatch(&mut self, hub: &Hub, event: Event) {
@@ -88,9 +120,54 @@ impl Events {
     }
 }
 
+/// Where an entry stands among those of its worker.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    /// It is the next one.
+    Next,
+    /// It was taken before: a worker that does not know whether an append succeeded repeats it.
+    Seen,
+    /// Some before it are missing.
+    Gap,
+}
+
 /// Hands something to a session, if it is still there.
 fn to(hub: &Hub, session: SessionId, act: impl FnOnce(&mut Session, &mut Turn<'_>)) {
     if let Some(entry) = hub.registry.get(session) {
         hub.nudge(&entry, act);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// Goal: only what is missing is a gap; method: one worker's numbers as they come with repeats, a loss, and a new
+    /// count, with another worker's between them.
+    #[test]
+    fn places() {
+        let mut events = Events::default();
+        let (worker, other) = (WorkerId(Uuid::from_u128(1)), WorkerId(Uuid::from_u128(2)));
+        for (number, expected) in [
+            (7, Place::Next),
+            (8, Place::Next),
+            (9, Place::Next),
+            (8, Place::Seen),
+            (9, Place::Seen),
+            (10, Place::Next),
+            (10, Place::Seen),
+            (12, Place::Gap),
+            (12, Place::Seen),
+            (13, Place::Next),
+            (1, Place::Gap),
+            (1, Place::Seen),
+            (2, Place::Next),
+        ] {
+            assert_eq!(events.place(worker, number), expected, "{number}");
+            assert_ne!(events.place(other, number), Place::Gap, "{number}");
+            events.numbers.remove(&other);
+        }
     }
 }

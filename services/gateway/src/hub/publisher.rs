@@ -7,6 +7,8 @@
 use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tmtp_bus::Bus;
@@ -28,27 +30,27 @@ const COMMAND_OCTETS: usize = 256;
 pub struct Publisher {
     queue: Mutex<Queue>,
     filled: Notify,
+    /// The bus takes commands. Otherwise they are dropped. Changed only under the queue's lock.
+    up: AtomicBool,
 }
 
 struct Queue {
     waiting: Vec<(ShardId, Envelope)>,
     /// An append is under way.
     busy: bool,
-    /// The bus takes commands. Otherwise they are dropped.
-    up: bool,
 }
 
 impl Publisher {
     /// An empty queue, of a bus that is not up yet.
     pub fn new() -> Self {
-        let queue = Queue { waiting: Vec::new(), busy: false, up: false };
-        Self { queue: Mutex::new(queue), filled: Notify::new() }
+        let queue = Queue { waiting: Vec::new(), busy: false };
+        Self { queue: Mutex::new(queue), filled: Notify::new(), up: AtomicBool::new(false) }
     }
 
     /// Queues commands of one shard, in this order.
     pub fn push(&self, shard: ShardId, commands: Vec<Envelope>) {
         let mut queue = self.queue.lock();
-        if !queue.up {
+        if !self.is_up() {
             return;
         }
         let idle = queue.waiting.is_empty() && !queue.busy;
@@ -61,7 +63,7 @@ impl Publisher {
 
     /// Commands are taken.
     pub fn is_up(&self) -> bool {
-        self.queue.lock().up
+        self.up.load(Ordering::Acquire)
     }
 
     /// Nothing waits, and nothing is under way.
@@ -72,13 +74,14 @@ impl Publisher {
 
     /// From now on commands are taken.
     pub fn go_up(&self) {
-        self.queue.lock().up = true;
+        let _queue = self.queue.lock();
+        self.up.store(true, Ordering::Release);
     }
 
     /// From now on commands are dropped, those that wait included.
     pub fn go_down(&self) {
         let mut queue = self.queue.lock();
-        queue.up = false;
+        self.up.store(false, Ordering::Release);
         queue.waiting = Vec::new();
     }
 
@@ -98,11 +101,13 @@ pub async fn publish(hub: Arc<Hub>, bus: Bus, stop: CancellationToken) -> anyhow
         }
         loop {
             let taken = hub.publisher.take();
+            // After they were taken, so that each of them was queued by then.
+            let queued = hub.now();
             if taken.is_empty() {
                 break;
             }
             for batch in batches(taken) {
-                if !append(&hub, &bus, batch).await {
+                if !append(&hub, &bus, batch, queued).await {
                     break;
                 }
             }
@@ -110,8 +115,8 @@ pub async fn publish(hub: Arc<Hub>, bus: Bus, stop: CancellationToken) -> anyhow
     }
 }
 
-/// Appends a batch. False when the bus failed: then nothing behind it may be appended either.
-async fn append(hub: &Hub, bus: &Bus, batch: Vec<(ShardId, Vec<Envelope>)>) -> bool {
+/// Appends a batch of what was queued up to that time. False when the bus failed: then nothing behind it may be appended either.
+async fn append(hub: &Hub, bus: &Bus, batch: Vec<(ShardId, Vec<Envelope>)>, queued: Duration) -> bool {
     let mut entries = Vec::with_capacity(batch.len());
     let mut commands: u32 = 0;
     for (shard, envelopes) in batch {
@@ -123,7 +128,11 @@ async fn append(hub: &Hub, bus: &Bus, batch: Vec<(ShardId, Vec<Envelope>)>) -> b
         }
     }
     match bus.append_commands(&entries).await {
-        Ok(()) => {
+        Ok(ids) => {
+            let confirmed = hub.now();
+            for ((shard, _), id) in entries.iter().zip(ids) {
+                hub.backlogs.appended(*shard, id, queued, confirmed);
+            }
             hub.metrics.append_commands.observe(f64::from(commands));
             true
         }

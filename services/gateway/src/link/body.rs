@@ -13,11 +13,23 @@ use tokio::time::Instant;
 
 use crate::session;
 
-/// How long a client waits for a chunk that the store does not give. Its link has nothing better to do, and a client
-/// that is sent away waits two minutes.
-const FETCH_MAX: Duration = Duration::from_secs(30);
-/// The pause between two attempts.
-const FETCH_PAUSE: Duration = Duration::from_millis(500);
+/// How long something is tried.
+#[derive(Clone, Copy)]
+struct Patience {
+    /// No attempt begins later.
+    wait: Duration,
+    /// The pause before the second attempt, which doubles up to the longest.
+    pause_min: Duration,
+    pause_max: Duration,
+}
+
+/// How long a client waits for a store that does not take a chunk or does not give one. Its link has nothing better to
+/// do, and a client that is sent away waits two minutes.
+const PATIENCE: Patience = Patience {
+    wait: Duration::from_secs(30),
+    pause_min: Duration::from_millis(100),
+    pause_max: Duration::from_secs(2),
+};
 
 /// Something that is being done at the store for a request. `None` when it has ended: nobody waits for it.
 pub struct Upload {
@@ -31,11 +43,9 @@ impl Upload {
         let work = async move {
             match what {
                 session::Upload::Put { body, seq, octets } => {
-                    let result = bodies.put_chunk(site, body, seq, octets).await;
-                    if let Err(error) = &result {
-                        tracing::warn!(error = error as &dyn std::error::Error, "cannot store a body");
-                    }
-                    Some(result.is_ok())
+                    // Writing a chunk again replaces it. Meanwhile the client is not read.
+                    let put = || bodies.put_chunk(site, body, seq, octets.clone());
+                    Some(persist("store", PATIENCE, put).await.is_ok())
                 }
                 session::Upload::Discard { body, chunks } => {
                     // What cannot be removed now is swept later.
@@ -143,7 +153,7 @@ impl Download {
     }
 }
 
-/// Reads a chunk, and tries for a while when the store does not answer.
+/// Reads a chunk.
 fn fetch(
     bodies: &Bodies,
     site: SiteId,
@@ -151,20 +161,62 @@ fn fetch(
     seq: u64,
 ) -> BoxFuture<'static, Result<Option<Bytes>, Error>> {
     let bodies = bodies.clone();
-    Box::pin(async move {
-        let until = Instant::now() + FETCH_MAX;
-        loop {
-            match bodies.get_chunk(site, &body, seq).await {
-                Err(error) if error.is_transient() && Instant::now() < until => {
-                    tracing::debug!(error = &error as &dyn std::error::Error, "cannot fetch a body yet");
-                    tokio::time::sleep(FETCH_PAUSE).await;
-                }
-                Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot fetch a body");
-                    return Err(error);
-                }
-                Ok(octets) => return Ok(octets),
+    Box::pin(async move { persist("fetch", PATIENCE, || bodies.get_chunk(site, &body, seq)).await })
+}
+
+/// Repeats a call as long as the store is only not available, and patience lasts.
+async fn persist<T, F: Future<Output = Result<T, Error>>>(
+    what: &str,
+    patience: Patience,
+    call: impl Fn() -> F,
+) -> Result<T, Error> {
+    let until = Instant::now() + patience.wait;
+    let mut pause = patience.pause_min;
+    loop {
+        match call().await {
+            Err(error) if error.is_transient() && Instant::now() + pause <= until => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "cannot {what} a body yet");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(patience.pause_max);
             }
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot {what} a body");
+                return Err(error);
+            }
+            done => return done,
         }
-    })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// Calls that fail in this way until there were enough. Returns whether one succeeded, and how many there were.
+    async fn attempts(wait: Duration, enough: u32, error: fn() -> Error) -> (bool, u32) {
+        let patience =
+            Patience { wait, pause_min: Duration::from_millis(1), pause_max: Duration::from_millis(4) };
+        let attempts = Cell::new(0);
+        let call = || {
+            attempts.set(attempts.get() + 1);
+            let result = if attempts.get() >= enough { Ok(()) } else { Err(error()) };
+            std::future::ready(result)
+        };
+        let result = persist("store", patience, call).await;
+        (result.is_ok(), attempts.get())
+    }
+
+    /// Goal: a passing trouble of the store costs time only, a lasting one ends, and a refusal ends at once; method:
+    /// calls that fail so many times, with much patience and with little.
+    #[tokio::test]
+    async fn persistence() {
+        let passing = || Error::Timeout(Duration::ZERO);
+        assert_eq!(attempts(Duration::from_mins(1), 8, passing).await, (true, 8));
+        let (success, many) = attempts(Duration::from_millis(20), u32::MAX, passing).await;
+        // Pauses of 1, 2, 4, 4 and so on: not more than seven fit, however fast the machine.
+        assert!(!success && (1..=8).contains(&many), "{many}");
+        assert_eq!(attempts(Duration::from_mins(1), 2, || Error::Config("bad".into())).await, (false, 1));
+    }
 }

@@ -1,5 +1,5 @@
 //! Messages on their way to the client: in line for the socket, or written and not acked. And the acks on their way
-//! back. It must never hand out a message twice between two openings, nor pass an ack for one it did not hand out.
+//! back. It must never hand out a message twice unless it has asked for that, nor pass an ack for one it did not hand out.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -29,8 +29,9 @@ pub enum Output {
 /// The messages of a session.
 #[derive(Debug, Default)]
 pub struct Deliveries {
-    /// Handed to this session and not acked, oldest first. The home bounds it (the delivery window).
-    in_flight: VecDeque<MsgId>,
+    /// Handed to this session and not acked, oldest first. The home bounds it: by the delivery window, and as much again
+    /// of urgent messages that were queued while others are to come again.
+    in_flight: VecDeque<Flight>,
     /// Those of them that the link has not taken yet.
     in_line: VecDeque<Arc<Message>>,
     /// Acked by the client and not passed up yet.
@@ -39,15 +40,29 @@ pub struct Deliveries {
     quiet_since: Duration,
 }
 
+/// A message that was handed to this session.
+#[derive(Debug)]
+struct Flight {
+    id: MsgId,
+    /// The client did not ack it in time, and the home has been asked to send it again. Until it does, an ack of the
+    /// first time still counts.
+    asked_again: bool,
+}
+
 impl Deliveries {
     /// Takes a message in, unless it is under way already.
     pub fn push(&mut self, message: Arc<Message>) -> bool {
-        let new = !self.in_flight.contains(&message.id);
-        if new {
-            self.in_flight.push_back(message.id);
+        let known = self.in_flight.iter_mut().find(|flight| flight.id == message.id);
+        let wanted = known.as_ref().is_none_or(|flight| flight.asked_again);
+        if let Some(flight) = known {
+            flight.asked_again = false;
+        } else {
+            self.in_flight.push_back(Flight { id: message.id, asked_again: false });
+        }
+        if wanted {
             self.in_line.push_back(message);
         }
-        new
+        wanted
     }
 
     /// Something waits for the link.
@@ -58,7 +73,7 @@ impl Deliveries {
     /// The client has stored a message. False if it is none that this session holds: then nothing happens.
     pub fn ack(&mut self, id: MsgId, now: Duration) -> bool {
         // Clients ack in the order in which they got the messages, so this is nearly always the first one.
-        let Some(index) = self.in_flight.iter().position(|flying| *flying == id) else { return false };
+        let Some(index) = self.in_flight.iter().position(|flight| flight.id == id) else { return false };
         self.in_flight.remove(index);
         if self.in_flight.is_empty() {
             self.in_flight = VecDeque::new();
@@ -73,19 +88,26 @@ impl Deliveries {
         std::mem::take(&mut self.acked)
     }
 
+    /// The client has acked this message, and that is not passed up.
+    pub fn has_ack_of(&self, id: MsgId) -> bool {
+        self.acked.contains(&id)
+    }
+
     /// There are acks to pass up.
     pub fn has_acked(&self) -> bool {
         !self.acked.is_empty()
     }
 
-    /// What the home has to know when the session is opened again.
+    /// What the home has to know when the session is opened again: what it is not to send.
     pub fn in_flight(&self) -> Vec<MsgId> {
-        self.in_flight.iter().copied().collect()
+        self.in_flight.iter().filter(|flight| !flight.asked_again).map(|flight| flight.id).collect()
     }
 
-    /// The client did not ack in time: everything will come again.
-    pub fn forget_in_flight(&mut self) {
-        self.in_flight = VecDeque::new();
+    /// The client did not ack in time: everything is to come again.
+    pub fn ask_again(&mut self) {
+        for flight in &mut self.in_flight {
+            flight.asked_again = true;
+        }
         self.in_line = VecDeque::new();
     }
 
@@ -101,7 +123,7 @@ impl Deliveries {
 
     /// When to write again what is not acked, if anything is. Only meaningful while nothing waits for the socket.
     pub fn redeliver_at(&self, after: Duration) -> Option<Duration> {
-        (!self.in_flight.is_empty()).then(|| self.quiet_since + after)
+        self.in_flight.iter().any(|flight| !flight.asked_again).then(|| self.quiet_since + after)
     }
 
     /// The data of the first message in line is gone from the store: it is passed over, but stays unacked.
@@ -122,7 +144,7 @@ impl Deliveries {
     ) -> Output {
         while buffer.len() < GATHER_OCTETS {
             let Some(message) = self.in_line.front() else { break };
-            if !self.in_flight.contains(&message.id) {
+            if !self.in_flight.iter().any(|flight| flight.id == message.id) {
                 // An earlier copy was acked while this one was in line; its data may be gone.
                 self.in_line.pop_front();
                 continue;

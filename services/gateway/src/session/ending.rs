@@ -48,7 +48,7 @@ impl Session {
         match self.ending {
             Ending::No => self.write_quit(t, &text),
             Ending::Farewell { .. } => self.conclude_when_detached(t),
-            Ending::Exit(_) | Ending::Gone { .. } => {}
+            Ending::Exit(_) | Ending::Gone { .. } | Ending::Ghost => {}
         }
     }
 
@@ -127,7 +127,7 @@ impl Session {
             Ending::Farewell { since, .. } if self.home.owes_answers() => Some(*since + limits.answers_wait),
             Ending::Farewell { since, .. } => Some(*since + limits.detach_wait),
             Ending::Exit(Exit::Clean) => None,
-            Ending::Exit(Exit::Cut) => return None,
+            Ending::Exit(Exit::Cut) | Ending::Ghost => return None,
             Ending::Gone { since } => return Some(*since + limits.linger_max),
         };
         due.into_iter().chain(stalled).min()
@@ -136,9 +136,16 @@ impl Session {
     pub(super) fn end_by_time(&mut self, t: &mut Turn<'_>) {
         t.wake = true;
         let stalled = self.stalled.is_some_and(|since| since + t.limits.write_wait <= t.now);
+        let registering = self.is_registering();
         match &mut self.ending {
-            // The home will find out by the gateway's lease, or has forgotten the session already.
-            Ending::Gone { .. } => self.home.end(t),
+            // Nobody knows the name of this user, or ever will: its session holds up nobody.
+            Ending::Gone { .. } if registering => self.home.end(t),
+            // But a node would stay taken for ever if the home were not told: it holds sessions until they are
+            // ended, and this gateway lives on.
+            Ending::Gone { .. } => {
+                self.home.keep_goodbye(t);
+                self.ending = Ending::Ghost;
+            }
             _ if stalled => {
                 self.leave(t);
                 self.ending = Ending::Exit(Exit::Cut);
@@ -149,6 +156,10 @@ impl Session {
             }
             _ => self.input_ended(t),
         }
+    }
+
+    fn is_registering(&self) -> bool {
+        matches!(&self.phase, Phase::Opening(opening) if matches!(**opening, Opening::Register { .. }))
     }
 
     /// When to have unacked messages sent again: only when the client has been written everything, and the home is

@@ -65,6 +65,8 @@ pub struct Home {
     octets: usize,
     /// When the home was last heard, or began to be waited for.
     heard: Duration,
+    /// When anything was last published.
+    published: Duration,
     /// How long to wait from then; zero stands for the configured time.
     pause: Duration,
 }
@@ -82,6 +84,7 @@ impl Home {
             queue: VecDeque::new(),
             octets: 0,
             heard: Duration::ZERO,
+            published: Duration::ZERO,
             pause: Duration::ZERO,
         }
     }
@@ -147,6 +150,7 @@ impl Home {
         if !self.is_waiting() {
             self.heard = t.now;
         }
+        self.published = t.now;
         let seq = self.next;
         self.next += 1;
         if command.opens() {
@@ -243,7 +247,7 @@ impl Home {
         if self.is_over() {
             return;
         }
-        self.heard = t.now;
+        (self.heard, self.published) = (t.now, t.now);
         self.attaching = node.is_some();
         if let Some((uid, node)) = node {
             self.opened = self.next;
@@ -279,9 +283,48 @@ impl Home {
         }
     }
 
+    /// It waits to be opened again.
+    pub fn is_suspended(&self) -> bool {
+        !self.is_over() && self.attaching && self.opened == 0
+    }
+
+    /// When anything was last published.
+    pub fn published(&self) -> Duration {
+        self.published
+    }
+
+    /// Waits as long again, because what was published is still on its way.
+    pub fn wait_again(&mut self, now: Duration) {
+        self.heard = now;
+    }
+
+    /// The longest pause has been reached: the home has taken what was published several times, and never answered.
+    pub fn is_unheard(&self) -> bool {
+        self.pause >= REPUBLISH_PAUSE_MAX
+    }
+
+    /// This client has acked the message, and the home may not have heard of it.
+    pub fn has_ack_of(&self, id: MsgId) -> bool {
+        self.queue.iter().any(
+            |place| matches!(place, Place::Command { command: Command::Acks { ids }, .. } if ids.contains(&id)),
+        )
+    }
+
     /// When to publish again what is unanswered, if anything is.
     pub fn republish_at(&self, base: Duration) -> Option<Duration> {
         self.is_waiting().then(|| self.heard + self.pause.max(base))
+    }
+
+    /// Gives up the client's requests. What is left is what nobody but this session could say: its goodbye, the login
+    /// before that if there was no answer to it, and what the client has acked.
+    pub fn keep_goodbye(&mut self, t: &Turn<'_>) {
+        t.host.release(self.octets);
+        self.octets = 0;
+        self.queue.retain(|place| match place {
+            Place::Command { expect, .. } => !matches!(expect, Expect::Ack(_)),
+            Place::Reply(_) => false,
+        });
+        self.queue.shrink_to_fit();
     }
 
     /// The home holds nothing of this session any more, and will not answer.

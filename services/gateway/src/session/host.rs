@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tmtp_contract::Envelope;
-use tmtp_domain::{BodyId, NodeSecret, Uid};
+use tmtp_domain::{BodyId, NodeSecret, ShardId, Uid};
 use tmtp_wire::Op;
 
 /// Random values, shared budgets, counters and traces. Implementations must not block and must not lock a session.
@@ -19,10 +19,27 @@ pub trait Host {
     fn reserve(&self, octets: usize) -> bool;
     /// Gives them back.
     fn release(&self, octets: usize);
+    /// What may be taken from clients of this shard now.
+    fn intake(&self, shard: ShardId) -> Intake;
+    /// What was published to this shard at that time is not in its stream any longer: its home has dealt with it, or
+    /// it was lost.
+    fn is_taken(&self, shard: ShardId, published: Duration) -> bool;
     /// Counts something for the metrics.
     fn count(&self, what: Count);
     /// Begins the span of a request, if this process traces.
     fn trace(&self, op: Op) -> Option<Box<Trace>>;
+}
+
+/// What may be taken from clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intake {
+    /// Everything.
+    All,
+    /// Requests only: the bus is down. A login that nobody hears would leave a session behind that nobody needs, one
+    /// more each time that a client comes back.
+    NoLogins,
+    /// Nothing: the command stream is full.
+    Nothing,
 }
 
 /// What sessions count.
@@ -132,13 +149,14 @@ pub struct Limits {
     pub write_wait: Duration,
     /// Time without an ack after which unacked messages are written again.
     pub redeliver_after: Duration,
-    /// Time without an answer after which commands are published again; doubles each time.
+    /// Time without an answer after which commands are published again, unless they are still in the stream; doubles
+    /// each time.
     pub republish_after: Duration,
     /// How long a closing link waits until its node is free.
     pub detach_wait: Duration,
     /// How long a closing link waits for answers to requests that the client sent before.
     pub answers_wait: Duration,
-    /// How long a session without socket tries to finish its commands.
+    /// How long a session without socket tries to finish its commands; then only its goodbye.
     pub linger_max: Duration,
     /// Unanswered commands of a session beyond which its socket is not read.
     pub unanswered_max: usize,

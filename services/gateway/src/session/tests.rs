@@ -22,7 +22,7 @@ use tmtp_domain::{
 use tmtp_wire::{Decoder, Item, Op, Response};
 use uuid::Uuid;
 
-use super::{Cause, Count, Exit, Host, Limits, Output, Session, Trace, Turn};
+use super::{Cause, Count, Exit, Host, Intake, Limits, Output, Session, Trace, Turn};
 
 /// A post without recipients, of five octets.
 const POST: &str = r#"{"op":7,"id":"p","for":[],"datalen":5}"#;
@@ -33,6 +33,9 @@ struct FakeHost {
     used: Cell<usize>,
     ids: Cell<u8>,
     counts: RefCell<Vec<Count>>,
+    intake: Cell<Intake>,
+    /// The streams hold nothing.
+    taken: Cell<bool>,
 }
 
 impl FakeHost {
@@ -73,6 +76,16 @@ impl Host for FakeHost {
 
     fn release(&self, octets: usize) {
         self.used.set(self.used.get().checked_sub(octets).expect("no more is released than was reserved"));
+    }
+
+    fn intake(&self, shard: ShardId) -> Intake {
+        assert_eq!(shard, site().shard);
+        self.intake.get()
+    }
+
+    fn is_taken(&self, shard: ShardId, published: Duration) -> bool {
+        assert!(shard == site().shard && !published.is_zero());
+        self.taken.get()
     }
 
     fn count(&self, what: Count) {
@@ -165,6 +178,8 @@ impl Rig {
             used: Cell::new(0),
             ids: Cell::new(0),
             counts: RefCell::default(),
+            intake: Cell::new(Intake::All),
+            taken: Cell::new(true),
         };
         let session = Session::new(SessionId(9), site(), now + Duration::from_secs(5));
         Self { session, host, limits: limits(), now, published: Vec::new(), woken: false }
@@ -216,6 +231,10 @@ impl Rig {
     fn send_data(&mut self, json: &str, data: &[u8]) {
         let octets = [&frame(json), data].concat();
         assert!(self.octets(&octets).is_empty(), "not taken: {json}");
+    }
+
+    fn wants_input(&mut self) -> bool {
+        self.turn(|session, turn| session.wants_input(turn))
     }
 
     fn answer(&mut self, seq: u64, answer: Answer) {

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tmtp_client::Client;
 use tmtp_contract::{Answer, Body, Command, Content, DataInfo, Event, Message};
-use tmtp_domain::{Epoch, MsgId, Posted, SessionId, Uid};
+use tmtp_domain::{Epoch, MsgId, NodeSecret, Posted, SessionId, Uid};
 use tmtp_testkit::eventually;
 use tmtp_wire::{Request, Response};
 
@@ -79,6 +80,75 @@ async fn a_gap() {
         let response = frame(&mut client).await.response;
         assert_eq!(response.std().expect("a message").id, expected);
     }
+    rig.abort().await;
+}
+
+/// Goal: an entry that comes again is passed over; method: say a delivery twice, then another: no session is opened
+/// again, so the next command is the ack.
+#[tokio::test]
+async fn a_repeated_entry() {
+    let mut rig = Rig::start(|_| {}).await;
+    let (mut client, session) = rig.login(1).await;
+    rig.home.deliver(session, 1, message(5)).await;
+    rig.home.repeat().await;
+    rig.home.deliver(session, 1, message(6)).await;
+    for expected in ["0000000000000005", "0000000000000006"] {
+        let response = frame(&mut client).await.response;
+        assert_eq!(response.std().expect("a message").id, expected);
+    }
+    client.ack("0000000000000006").await.unwrap();
+    assert_eq!(rig.home.command().await.command, Command::Acks { ids: vec![MsgId(6)] });
+    rig.abort().await;
+}
+
+/// Goal: while nobody takes commands, their stream does not grow: nothing is repeated, nobody is read, nobody logs in;
+/// method: room for two entries, a home that reads and commits nothing, a second post and a second login. Then the
+/// home commits, and everybody is served.
+#[tokio::test]
+async fn a_full_stream() {
+    let mut rig = Rig::start(|config| {
+        config.limits.stream_entries_max = 2;
+        config.limits.republish_after = Duration::from_millis(500);
+        config.limits.login_within = Duration::from_secs(2);
+    })
+    .await;
+    let (mut client, session) = rig.login(1).await;
+    client.send(&post(), b"hello").await.unwrap();
+    let first = rig.home.command().await;
+    let full = async || (rig.metric("tmtp_gateway_command_entries_max") >= 2.0).then_some(());
+    eventually(WAIT, "the gateway to see it", full).await.unwrap();
+    client.send(&post(), b"again").await.unwrap();
+    // Takes as long as a login may, four times what the gateway would wait before it repeats.
+    let connect = rig.connect.clone();
+    let (uid, secret) = (Uid([2; 20]).to_string(), NodeSecret([2; 25]).reveal());
+    assert!(soon("a refusal", Client::login(&connect, &uid, &secret)).await.is_err());
+    assert_eq!(rig.bus.command_depth(&[SHARD]).await.unwrap(), [(SHARD, 2)]);
+
+    rig.home.answer(&first, posted(1)).await;
+    rig.home.trim().await;
+    soon("an ack", client.expect_ack("p")).await.unwrap();
+    let second = rig.home.command().await;
+    assert_eq!((second.session, second.seq), (session, first.seq + 1));
+    rig.home.trim().await;
+    rig.login(2).await;
+    rig.abort().await;
+}
+
+/// Goal: an answer that was lost without a trace comes again; method: a home that commits a post and says nothing.
+#[tokio::test]
+async fn silence() {
+    let mut rig = Rig::start(|config| config.limits.republish_after = Duration::from_millis(500)).await;
+    let (mut client, _) = rig.login(1).await;
+    client.send(&post(), b"hello").await.unwrap();
+    let sent = rig.home.command().await;
+    rig.home.trim().await;
+    let attach = rig.home.command().await;
+    let again = rig.home.command().await;
+    assert!(matches!(&attach.command, Command::Attach(attach) if attach.pending == 1));
+    assert_eq!(again.command, sent.command);
+    rig.home.answer(&attach, Answer::Attached).await;
+    rig.home.answer(&again, posted(1)).await;
+    soon("an ack", client.expect_ack("p")).await.unwrap();
     rig.abort().await;
 }
 

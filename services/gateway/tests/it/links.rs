@@ -10,13 +10,15 @@ use tmtp_wire::{Recipient, Request, Response};
 
 use crate::rig::{Rig, frame, posted, site, soon};
 
-fn post(id: &str, len: usize) -> Request {
+/// A post of so many octets.
+pub fn post(id: &str, len: usize) -> Request {
     let recipients = vec![Recipient { id: Uid([2; 20]).to_string(), kind: 1 }];
     let data = tmtp_wire::DataInfo { len: len as u64, head: 0, sum: 0 };
     Request::Post { id: id.into(), recipients, data }
 }
 
-fn message(id: u64, body: Body, len: u64) -> Message {
+/// A message with this data.
+pub fn message(id: u64, body: Body, len: u64) -> Message {
     Message {
         id: MsgId(id),
         posted: Posted(0),
@@ -28,7 +30,7 @@ fn message(id: u64, body: Body, len: u64) -> Message {
 }
 
 /// Data that shows when pieces change places.
-fn pattern(len: usize) -> Vec<u8> {
+pub fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|index| u8::try_from(index * 7 % 251).expect("less than 251")).collect()
 }
 

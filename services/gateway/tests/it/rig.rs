@@ -10,6 +10,7 @@ use std::time::Duration;
 use rcgen::{CertificateParams, KeyPair};
 use tempfile::TempDir;
 use tmtp_bus::{Bus, CommandReader, StreamId};
+use tmtp_chassis::prometheus::Registry;
 use tmtp_chassis::{Context, Life};
 use tmtp_client::{Client, Connect, Frame, Trust};
 use tmtp_contract::{Answer, Command, Envelope, Event, EventEntry, Message, encode};
@@ -35,6 +36,7 @@ pub struct Rig {
     pub bus: Bus,
     pub home: Home,
     pub life: Life,
+    registry: Registry,
     pub connect: Connect,
     /// The gateway's `serve`.
     pub served: JoinHandle<anyhow::Result<()>>,
@@ -86,12 +88,12 @@ impl Rig {
         config.listen.drain_over = Duration::ZERO;
         change(&mut config);
         let cx = Context::new(config);
-        let (life, health) = (cx.life.clone(), cx.health.clone());
+        let (life, health, registry) = (cx.life.clone(), cx.health.clone(), cx.registry.clone());
         let served = tokio::spawn(tmtp_chassis::run(cx, serve));
         soon("a gateway that is ready", health.wait_ready()).await;
         let connect = Connect { address, server_name: Some("example.org".into()), trust: Trust::Any };
         let home = Home::new(bus.clone());
-        Self { redis, bus, home, life, connect, served, _certificates: certificates }
+        Self { redis, bus, home, life, registry, connect, served, _certificates: certificates }
     }
 
     /// A client that is logged in as user `n` at its node 1, and its session.
@@ -103,6 +105,14 @@ impl Rig {
             self.home.accept_login()
         );
         (client.expect("a login").0, session)
+    }
+
+    /// The value of one of the gateway's metrics without labels.
+    pub fn metric(&self, name: &str) -> f64 {
+        let families = self.registry.gather();
+        let family = families.iter().find(|family| family.name() == name).expect("a metric of this name");
+        let metric = &family.get_metric()[0];
+        metric.get_gauge().get_value() + metric.get_counter().get_value()
     }
 
     /// Ends the gateway at once, whatever its clients and the home still want.
@@ -122,6 +132,10 @@ pub struct Home {
     seen: VecDeque<Envelope>,
     gateway: Option<GatewayId>,
     number: u64,
+    /// The last entry that was read.
+    reached: StreamId,
+    /// The last entry that was said.
+    said: Vec<u8>,
 }
 
 impl Home {
@@ -129,7 +143,16 @@ impl Home {
         let worker = WorkerId(Uuid::new_v4());
         let (reader, handle) = bus.command_reader(worker);
         handle.set_shards(vec![(SHARD, StreamId::default())]);
-        Self { bus, worker, reader, seen: VecDeque::new(), gateway: None, number: 0 }
+        Self {
+            bus,
+            worker,
+            reader,
+            seen: VecDeque::new(),
+            gateway: None,
+            number: 0,
+            reached: StreamId::default(),
+            said: Vec::new(),
+        }
     }
 
     /// The next command.
@@ -142,6 +165,7 @@ impl Home {
                 // An error is a Redis that is away for a moment; the reader pauses by itself.
                 for read in self.reader.next().await.unwrap_or_default() {
                     self.gateway = Some(read.entry.gateway);
+                    self.reached = read.id;
                     self.seen.extend(read.entry.commands);
                 }
             }
@@ -168,8 +192,22 @@ impl Home {
     pub async fn say(&mut self, done: Vec<(SessionId, u64)>, events: Vec<Event>) {
         self.number += 1;
         let entry = EventEntry::new(self.worker, self.number, done, events);
-        let octets = encode(&entry).expect("an entry");
-        let append = [(self.gateway(), octets)];
+        self.said = encode(&entry).expect("an entry");
+        self.append().await;
+    }
+
+    /// Says the same once more, as a worker does that does not know whether it was heard.
+    pub async fn repeat(&mut self) {
+        self.append().await;
+    }
+
+    /// Removes from the stream what was read, as a worker does that has committed it.
+    pub async fn trim(&mut self) {
+        self.bus.append_events_and_trim(&[], &[(SHARD, self.reached)]).await.expect("a trim");
+    }
+
+    async fn append(&mut self) {
+        let append = [(self.gateway(), self.said.clone())];
         // Appending twice would be a repeated number, so a Redis that is away is waited for before.
         let up = eventually(WAIT, "Redis", async || self.bus.ping().await.ok());
         up.await.expect("a bus");

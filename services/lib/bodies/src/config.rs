@@ -43,11 +43,15 @@ pub struct Postgres {
     pub connections_max: u32,
     /// Octets per chunk of new bodies. Larger chunks read slower.
     pub chunk_octets: u32,
+    /// Whether the server confirms a chunk only once it is on disk. May be `false` only where `url` names the very
+    /// server that the workers' `postgres.url` names: there the commit of a message flushes the chunks of its body,
+    /// which come before it in the same log. On any other server a crash would lose bodies of messages that were acked.
+    pub flush: bool,
 }
 
 impl Default for Postgres {
     fn default() -> Self {
-        Self { url: Secret::default(), connections_max: 4, chunk_octets: 64 << 10 }
+        Self { url: Secret::default(), connections_max: 4, chunk_octets: 64 << 10, flush: true }
     }
 }
 

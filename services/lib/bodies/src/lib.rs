@@ -1,9 +1,9 @@
 //! Bodies above the inline limit: stored once, in chunks, under a reference that messages carry.
 //!
 //! Two back ends behave alike: Postgres, and any S3-compatible object store. A body is written chunk by chunk while it
-//! arrives, so memory is bounded by the chunk; nothing is held open between chunks. Chunks may be lost by a crash
-//! right after [`Bodies::put_chunk`] only together with the command that would refer to them, or before it (Postgres:
-//! the command's synchronous commit comes later in the same log).
+//! arrives, so memory is bounded by the chunk; nothing is held open between chunks. What [`Bodies::put_chunk`] has
+//! confirmed survives a crash, or is lost only together with the command that would refer to it (in Postgres without
+//! `flush`: the command's synchronous commit comes later in the same log).
 //!
 //! Must never decide whether a body is still needed: it does not know who refers to it. Whoever does walks
 //! [`Bodies::stale`] and discards the rest.

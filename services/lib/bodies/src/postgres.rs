@@ -25,13 +25,15 @@ pub(crate) struct PostgresBodies {
 
 impl PostgresBodies {
     pub(crate) fn open(config: &Postgres) -> Result<Self, Error> {
-        let options = PgConnectOptions::from_str(config.url.expose())
+        let mut options = PgConnectOptions::from_str(config.url.expose())
             // Not quoted: it may hold a password.
             .map_err(|_| Error::Config("bodies.postgres.url is not a usable URL".to_owned()))?
-            .application_name("tmtp-bodies")
+            .application_name("tmtp-bodies");
+        if !config.flush {
             // Chunks need no flush of their own: the commit of the command that refers to them comes later in the
             // same log, so it cannot survive without them.
-            .options([("synchronous_commit", "off")]);
+            options = options.options([("synchronous_commit", "off")]);
+        }
         let pool = PgPoolOptions::new()
             .max_connections(config.connections_max)
             .acquire_timeout(ACQUIRE_MAX)

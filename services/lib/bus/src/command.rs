@@ -11,26 +11,35 @@ use tokio::sync::watch;
 use crate::tail::{Batch, Pace, Request, Tail};
 use crate::{Bus, Error, StreamId, keys};
 
+/// How many entries a stream holds, and the id of the oldest. A script, because every command that tells that id sends
+/// the entry with it.
+const BACKLOG: &str = "local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1) \
+    return {redis.call('XLEN', KEYS[1]), oldest[1] and oldest[1][1] or false}";
+
+/// What a command stream holds: entries that no owner of the shard has committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Backlog {
+    /// How many.
+    pub entries: u64,
+    /// The id of the oldest; everything before it is committed, or was lost.
+    pub oldest: Option<StreamId>,
+}
+
 impl Bus {
-    /// Appends encoded [`CommandEntry`]s in this order, in one round trip.
+    /// Appends encoded [`CommandEntry`]s in this order, in one round trip. Returns their ids, one for each.
     ///
     /// # Errors
     /// Any of the entries may have been appended then.
-    pub async fn append_commands(&self, entries: &[(ShardId, Vec<u8>)]) -> Result<(), Error> {
+    pub async fn append_commands(&self, entries: &[(ShardId, Vec<u8>)]) -> Result<Vec<StreamId>, Error> {
         if entries.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let mut appends = pipe();
         for (shard, octets) in entries {
-            appends
-                .cmd("XADD")
-                .arg(keys::commands(*shard))
-                .arg("*")
-                .arg(keys::BODY)
-                .arg(octets.as_slice())
-                .ignore();
+            appends.cmd("XADD").arg(keys::commands(*shard)).arg("*").arg(keys::BODY).arg(octets.as_slice());
         }
-        self.link.pipeline(&appends).await
+        let ids: Vec<String> = self.link.pipeline(&appends).await?;
+        ids.iter().map(|id| id.parse().map_err(|_| Error::Answer("an id of an entry"))).collect()
     }
 
     /// Makes sure that the shard's stream hands out only ids above `at_least`, so that nothing new can land behind
@@ -60,6 +69,36 @@ impl Bus {
         }
         let depths: Vec<u64> = self.link.pipeline(&asks).await?;
         Ok(shards.iter().copied().zip(depths).collect())
+    }
+
+    /// What each of these streams holds, without its entries travelling. Where scripts are forbidden the oldest entry
+    /// of a stream that is not empty has the lowest id there is.
+    pub async fn command_backlog(&self, shards: &[ShardId]) -> Result<Vec<(ShardId, Backlog)>, Error> {
+        if shards.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut asks = pipe();
+        for shard in shards {
+            asks.cmd("EVAL").arg(BACKLOG).arg(1).arg(keys::commands(*shard));
+        }
+        let answers: Vec<(u64, Option<String>)> = match self.link.pipeline(&asks).await {
+            Err(Error::Refused(_)) => return self.command_backlog_by_depth(shards).await,
+            other => other?,
+        };
+        let backlog = |(shard, (entries, oldest)): (&ShardId, (u64, Option<String>))| {
+            let oldest = oldest.map(|id| id.parse().map_err(|_| Error::Answer("an id of an entry")));
+            Ok((*shard, Backlog { entries, oldest: oldest.transpose()? }))
+        };
+        shards.iter().zip(answers).map(backlog).collect()
+    }
+
+    async fn command_backlog_by_depth(&self, shards: &[ShardId]) -> Result<Vec<(ShardId, Backlog)>, Error> {
+        let oldest = |entries| (entries > 0).then(StreamId::default);
+        let depths = self.command_depth(shards).await?;
+        Ok(depths
+            .into_iter()
+            .map(|(shard, entries)| (shard, Backlog { entries, oldest: oldest(entries) }))
+            .collect())
     }
 
     /// A reader of no shards, and the handle that gives it some.

@@ -14,7 +14,10 @@ use crate::tail::{Pace, Request, Tail};
 use crate::{Bus, Error, StreamId, keys};
 
 /// Entries of an event stream, roughly. A gateway that is so far behind attaches its sessions anew.
-const EVENTS_MAX: u32 = 50_000;
+const EVENTS_MAX: usize = 50_000;
+/// Octets of an event stream, roughly: large entries are allowed as many as fit. What the delivery windows of a
+/// gateway's sessions hold can be ten times as much; a gateway that lets so much gather is better off with a new start.
+const EVENTS_OCTETS: usize = 1 << 30;
 /// After its last use a stream goes away by itself: that of a gateway that has died.
 const UNUSED_MAX: Duration = Duration::from_mins(2);
 
@@ -32,7 +35,7 @@ impl Bus {
         let mut steps = pipe();
         for (gateway, octets) in events {
             let key = keys::events(*gateway);
-            steps.cmd("XADD").arg(&key).arg("MAXLEN").arg("~").arg(EVENTS_MAX).arg("*");
+            steps.cmd("XADD").arg(&key).arg("MAXLEN").arg("~").arg(events_max(octets.len())).arg("*");
             steps.arg(keys::BODY).arg(octets.as_slice()).ignore();
             steps.cmd("EXPIRE").arg(&key).arg(UNUSED_MAX.as_secs()).ignore();
         }
@@ -124,7 +127,28 @@ impl EventReader {
     }
 }
 
+/// How many entries a stream may hold whose newest has so many octets. With entries of one size the stream stays
+/// within [`EVENTS_OCTETS`], with mixed ones within a few times that.
+fn events_max(octets: usize) -> usize {
+    (EVENTS_OCTETS / octets.max(1)).min(EVENTS_MAX)
+}
+
 fn trim(steps: &mut Pipeline, key: &str, up_to: StreamId) {
     // Exact, so that no body outlives the commit that made it superfluous (I9).
     steps.cmd("XTRIM").arg(key).arg("MINID").arg("=").arg(up_to.next().to_string()).ignore();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: neither many small entries nor large ones take more than the bounds; method: multiply out.
+    #[test]
+    fn bounded_by_octets() {
+        assert_eq!((events_max(0), events_max(300)), (EVENTS_MAX, EVENTS_MAX));
+        for octets in [30_000, 256 << 10, 2 << 20, EVENTS_OCTETS] {
+            assert!((1..=EVENTS_MAX).contains(&events_max(octets)), "{octets}");
+            assert!(events_max(octets) * octets <= EVENTS_OCTETS, "{octets}");
+        }
+    }
 }

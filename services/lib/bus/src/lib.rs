@@ -33,7 +33,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use beat::Beat;
-pub use command::{CommandReader, Read, ReaderHandle};
+pub use command::{Backlog, CommandReader, Read, ReaderHandle};
 pub use error::Error;
 pub use event::EventReader;
 pub use stream_id::StreamId;

@@ -1,8 +1,12 @@
-//! Which bodies of the body store are referred to.
+//! Which bodies of the body store are referred to, and which may not be any more.
+//!
+//! A row of `body` says one or the other, so that its key decides between a commit that begins to refer to a body and
+//! a sweep that removes it at the same moment: one of the two finds the other's row.
 
 use std::collections::HashSet;
 
 use sqlx::Row;
+use sqlx::postgres::PgRow;
 use tmtp_domain::{BodyId, SiteId};
 use uuid::Uuid;
 
@@ -20,18 +24,65 @@ pub struct StoredBody {
 }
 
 impl Store {
-    /// Those of these bodies that a queued message refers to; the sweeper removes the others.
-    pub async fn bodies_held(&self, bodies: &[(SiteId, BodyId)]) -> Result<HashSet<(SiteId, BodyId)>, Error> {
-        let sites: Vec<Uuid> = bodies.iter().map(|(site, _)| site.0).collect();
-        let ids: Vec<Uuid> = bodies.iter().map(|(_, body)| body.0).collect();
+    /// Condemns those of these bodies that no queued message refers to, and returns them: they may be removed now,
+    /// because no commit will refer to them any more ([`crate::CommitError::BodyGone`]).
+    pub async fn condemn_bodies(
+        &self,
+        bodies: &[(SiteId, BodyId)],
+    ) -> Result<HashSet<(SiteId, BodyId)>, Error> {
+        if bodies.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let (sites, ids) = columns(bodies);
         let rows = sqlx::query(
-            "SELECT b.site_id, b.body_id FROM unnest($1::uuid[], $2::uuid[]) AS w (site_id, body_id)
-             JOIN body b ON b.site_id = w.site_id AND b.body_id = w.body_id",
+            "INSERT INTO body (site_id, body_id, len, chunk, swept_at)
+             SELECT DISTINCT w.site_id, w.body_id, 0, 0, now()
+             FROM unnest($1::uuid[], $2::uuid[]) AS w (site_id, body_id)
+             ORDER BY w.site_id, w.body_id
+             ON CONFLICT (site_id, body_id) DO UPDATE SET swept_at = now() WHERE body.swept_at IS NOT NULL
+             RETURNING site_id, body_id",
         )
         .bind(&sites)
         .bind(&ids)
         .fetch_all(&self.pool)
         .await?;
-        rows.iter().map(|row| Ok((SiteId(row.try_get(0)?), BodyId(row.try_get(1)?)))).collect()
+        rows.iter().map(name).collect()
     }
+
+    /// Those of these bodies that were condemned.
+    pub async fn bodies_condemned(
+        &self,
+        bodies: &[(SiteId, BodyId)],
+    ) -> Result<HashSet<(SiteId, BodyId)>, Error> {
+        if bodies.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let (sites, ids) = columns(bodies);
+        let rows = sqlx::query(
+            "SELECT b.site_id, b.body_id FROM unnest($1::uuid[], $2::uuid[]) AS w (site_id, body_id)
+             JOIN body b ON b.site_id = w.site_id AND b.body_id = w.body_id
+             WHERE b.swept_at IS NOT NULL",
+        )
+        .bind(&sites)
+        .bind(&ids)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(name).collect()
+    }
+
+    /// Forgets bodies that were condemned a month ago: no upload takes so long. Reads the whole table.
+    pub async fn forget_condemned(&self) -> Result<(), Error> {
+        sqlx::query("DELETE FROM body WHERE swept_at < now() - interval '30 days'")
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+}
+
+fn columns(bodies: &[(SiteId, BodyId)]) -> (Vec<Uuid>, Vec<Uuid>) {
+    bodies.iter().map(|(site, body)| (site.0, body.0)).unzip()
+}
+
+fn name(row: &PgRow) -> Result<(SiteId, BodyId), Error> {
+    Ok((SiteId(row.try_get(0)?), BodyId(row.try_get(1)?)))
 }

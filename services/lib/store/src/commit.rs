@@ -102,6 +102,10 @@ pub enum CommitError {
     /// batch was committed. Read the shards again: they are lost, or this very commit has happened before.
     #[error("fenced: a shard has moved on")]
     Fenced,
+    /// A body that a message of the batch refers to was condemned meanwhile ([`Store::condemn_bodies`]). Nothing of the
+    /// batch was committed.
+    #[error("a body of the batch has been removed")]
+    BodyGone,
     /// The database failed. Whether the commit happened is unknown when the connection was lost meanwhile.
     #[error(transparent)]
     Store(#[from] Error),
@@ -232,7 +236,7 @@ fn storable(text: &str) -> Cow<'_, str> {
 
 /// Writes changed rows. A member, node or name that exists already is left as it is: the command that made it is being
 /// applied again.
-async fn change_rows(commit: &Commit, tx: &mut Transaction<'static, Postgres>) -> Result<(), Error> {
+async fn change_rows(commit: &Commit, tx: &mut Transaction<'static, Postgres>) -> Result<(), CommitError> {
     let mut rows = Rows::default();
     let changes = || commit.shards.iter().flat_map(|shard| &shard.changes);
     changes().for_each(|change| rows.add(change));
@@ -244,7 +248,8 @@ async fn change_rows(commit: &Commit, tx: &mut Transaction<'static, Postgres>) -
         .bind(&rows.members.0)
         .bind(&rows.members.1)
         .execute(&mut **tx)
-        .await?;
+        .await
+        .map_err(Error::from)?;
     }
     if !rows.nodes.sites.is_empty() {
         sqlx::query(
@@ -258,7 +263,8 @@ async fn change_rows(commit: &Commit, tx: &mut Transaction<'static, Postgres>) -
         .bind(&rows.nodes.secrets)
         .bind(&rows.nodes.labels)
         .execute(&mut **tx)
-        .await?;
+        .await
+        .map_err(Error::from)?;
     }
     if !rows.names.0.is_empty() {
         sqlx::query(
@@ -269,19 +275,11 @@ async fn change_rows(commit: &Commit, tx: &mut Transaction<'static, Postgres>) -
         .bind(&rows.names.1)
         .bind(&rows.names.2)
         .execute(&mut **tx)
-        .await?;
+        .await
+        .map_err(Error::from)?;
     }
     if !rows.held.0.is_empty() {
-        sqlx::query(
-            "INSERT INTO body (site_id, body_id, len, chunk)
-             SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int8[], $4::int4[]) ON CONFLICT DO NOTHING",
-        )
-        .bind(&rows.held.0)
-        .bind(&rows.held.1)
-        .bind(&rows.held.2)
-        .bind(&rows.held.3)
-        .execute(&mut **tx)
-        .await?;
+        hold_bodies(&rows, tx).await?;
     }
     for change in changes() {
         copy_inbox(change, tx).await?;
@@ -294,9 +292,28 @@ async fn change_rows(commit: &Commit, tx: &mut Transaction<'static, Postgres>) -
         .bind(&rows.free.0)
         .bind(&rows.free.1)
         .execute(&mut **tx)
-        .await?;
+        .await
+        .map_err(Error::from)?;
     }
     Ok(())
+}
+
+/// Rows that are there and not condemned are left as they are, and not returned; a condemned one is.
+async fn hold_bodies(rows: &Rows<'_>, tx: &mut Transaction<'static, Postgres>) -> Result<(), CommitError> {
+    let held = sqlx::query_scalar::<_, bool>(
+        "INSERT INTO body (site_id, body_id, len, chunk)
+         SELECT DISTINCT ON (1, 2) * FROM unnest($1::uuid[], $2::uuid[], $3::int8[], $4::int4[])
+         ON CONFLICT (site_id, body_id) DO UPDATE SET swept_at = body.swept_at WHERE body.swept_at IS NOT NULL
+         RETURNING swept_at IS NOT NULL",
+    )
+    .bind(&rows.held.0)
+    .bind(&rows.held.1)
+    .bind(&rows.held.2)
+    .bind(&rows.held.3)
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(Error::from)?;
+    if held.contains(&true) { Err(CommitError::BodyGone) } else { Ok(()) }
 }
 
 async fn copy_inbox(change: &Change, tx: &mut Transaction<'static, Postgres>) -> Result<(), Error> {

@@ -57,14 +57,23 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_))
     }
+
+    /// True when the database refused the very values of the statement (SQLSTATE classes 22, 23 and 54: data
+    /// exceptions, constraints, limits of size): the same call never succeeds, another one may. Any other refusal
+    /// (permissions, a missing table) concerns every call alike.
+    pub fn is_about_data(&self) -> bool {
+        let Self::Refused(sqlx::Error::Database(cause)) = self else { return false };
+        cause.code().is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
+    }
 }
 
-/// Connection trouble, shutdowns (57P), lack of resources (53: disk, memory, connections), and conflicts (40).
+/// Connection trouble, shutdowns (57P), lack of resources (53: disk, memory, connections), conflicts (40), locks (55),
+/// and a server that takes no writes because it is still, or now, a standby (25006).
 fn is_transient(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Database(cause) => cause
-            .code()
-            .is_none_or(|code| ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))),
+        sqlx::Error::Database(cause) => cause.code().is_none_or(|code| {
+            ["08", "25006", "40", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class))
+        }),
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
         | sqlx::Error::Protocol(_)
@@ -159,7 +168,7 @@ impl Store {
     pub async fn waiting(&self) -> Result<Waiting, Error> {
         let row = sqlx::query(
             "SELECT (SELECT count(*) FROM journal), (SELECT count(*) FROM message),
-                    (SELECT count(*) FROM inbox), (SELECT count(*) FROM body)",
+                    (SELECT count(*) FROM inbox), (SELECT count(*) FROM body WHERE swept_at IS NULL)",
         )
         .fetch_one(&self.pool)
         .await?;

@@ -96,6 +96,33 @@ impl Store {
         rows.iter().map(owned).collect()
     }
 
+    /// Ends the lease of a worker that cannot serve its shards: others may take them, and as long as nobody does they
+    /// stay its own. The next heartbeat finds that the lease had lapsed.
+    pub async fn end_lease(&self, worker: WorkerId) -> Result<(), Error> {
+        sqlx::query(
+            "UPDATE worker SET lease_until = now() - interval '1 ms' WHERE worker_id = $1 AND lease_until >= now()",
+        )
+        .bind(worker.0)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Raises the epoch of these shards, those that are still the worker's, and returns them: it takes them up anew,
+    /// and everybody who talks to the shard notices.
+    pub async fn renew(&self, worker: WorkerId, shards: &[ShardId]) -> Result<Vec<OwnedShard>, Error> {
+        let ids: Vec<i16> = shards.iter().map(|shard| shard.0.cast_signed()).collect();
+        let rows = sqlx::query(
+            "UPDATE shard SET epoch = epoch + 1 WHERE owner = $1 AND shard_id = ANY($2)
+             RETURNING shard_id, epoch, commits, last_entry_ms, last_entry_seq, last_msg_id",
+        )
+        .bind(worker.0)
+        .bind(&ids)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(owned).collect()
+    }
+
     /// The shards that a worker has.
     pub async fn owned(&self, worker: WorkerId) -> Result<Vec<OwnedShard>, Error> {
         let rows = sqlx::query(

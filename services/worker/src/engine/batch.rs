@@ -1,10 +1,14 @@
 //! One batch: load, decide, commit, tell.
 
+use std::time::Instant;
+
 use tmtp_bus::Read;
 use tmtp_contract::{Answer, Envelope, Event};
 use tmtp_domain::{GatewayId, ShardId};
 use tracing::Span;
 
+use super::isolate::Suspect;
+use super::persist::Loaded;
 use super::{Engine, kind, now};
 use crate::home::{Wanted, World};
 
@@ -42,19 +46,58 @@ impl Engine {
         }
     }
 
+    /// Decides what has come: in one batch, but one after the other for shards of which the database has refused
+    /// something lately.
     async fn decide(&mut self, incoming: Vec<Incoming>) {
+        self.isolation.forget(Instant::now());
+        let (one_by_one, together): (Vec<Incoming>, Vec<Incoming>) =
+            incoming.into_iter().partition(|(shard, ..)| self.isolation.is_careful(*shard));
+        self.decide_together(together).await;
+        for (shard, gateway, envelope) in one_by_one {
+            self.isolation.begin(Suspect::new(shard, gateway, &envelope));
+            self.decide_together(vec![(shard, gateway, envelope)]).await;
+            self.isolation.end();
+        }
+        // A gateway that was the last to be waited for sets logins free.
+        if self.homes.values().any(|home| home.has_deferred() && !home.is_waiting()) {
+            Box::pin(self.resume_deferred()).await;
+        }
+    }
+
+    async fn decide_together(&mut self, incoming: Vec<Incoming>) {
         let mut wanted = Wanted::default();
         for (shard, gateway, envelope) in &incoming {
             if let Some(home) = self.homes.get(shard) {
                 home.wants(*gateway, envelope, &mut wanted);
             }
         }
-        let Some(mut names) = self.load(wanted).await else { return };
+        let mut names = match self.load(wanted).await {
+            Loaded::Ready(names) => names,
+            Loaded::Ended => return,
+            Loaded::Refused if incoming.len() > 1 => {
+                for one in incoming {
+                    Box::pin(self.decide_together(vec![one])).await;
+                }
+                return;
+            }
+            Loaded::Refused => {
+                for (shard, gateway, envelope) in &incoming {
+                    self.refuse(*shard, *gateway, envelope);
+                }
+                return self.commit_and_tell(false).await;
+            }
+        };
 
         let at = now();
         let mut spans = Vec::new();
         self.metrics.batch_commands.observe(f64::from(u32::try_from(incoming.len()).unwrap_or(u32::MAX)));
         for (shard, gateway, envelope) in incoming {
+            if self.isolation.has_convicts()
+                && self.isolation.is_convicted(&Suspect::new(shard, gateway, &envelope))
+            {
+                self.refuse(shard, gateway, &envelope);
+                continue;
+            }
             let Some(home) = self.homes.get_mut(&shard) else { continue };
             // A site lives on its own shard only: a gateway that says otherwise is out of date or wrong.
             if envelope.session.0 != 0
@@ -75,9 +118,15 @@ impl Engine {
         self.commit_and_tell(false).await;
         // The spans end here: they cover the commit and the telling.
         drop(spans);
-        // A gateway that was the last to be waited for sets logins free.
-        if self.homes.values().any(|home| home.has_deferred() && !home.is_waiting()) {
-            Box::pin(self.resume_deferred()).await;
+    }
+
+    /// Ends a command that the database does not take.
+    fn refuse(&mut self, shard: ShardId, gateway: GatewayId, envelope: &Envelope) {
+        let command = kind(&envelope.command);
+        tracing::error!(site.id = %envelope.site, %shard, %gateway, command, "command refused: the database does not take it");
+        self.metrics.commands_poisoned_total.inc();
+        if let Some(home) = self.homes.get_mut(&shard) {
+            home.refuse_command(gateway, envelope, now());
         }
     }
 

@@ -1,34 +1,57 @@
 //! Calls of Postgres on behalf of the homes, each tried again until its outcome is certain.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use tmtp_contract::{Message, MessageRecord};
-use tmtp_domain::{ShardId, SiteId, Uid};
-use tmtp_store::{Commit, CommitError, Error, PageRequest, RowMessage, ShardCommit, Spilled};
+use tmtp_contract::MessageRecord;
+use tmtp_domain::{BodyId, MsgId, ShardId, SiteId, Uid};
+use tmtp_store::{Commit, CommitError, Error, Page, PageRequest, RowMessage, ShardCommit, Spilled};
 
 use super::{Engine, now};
-use crate::home::{Home, Wanted};
+use crate::home::{Home, ReadPage, Wanted};
+
+/// Whose the names are that a batch asks for.
+type Names = HashMap<(SiteId, String), Uid>;
+
+/// How loading ended.
+pub(super) enum Loaded {
+    /// The homes know what the batch needs.
+    Ready(Names),
+    /// Something that the batch needs cannot be read, ever.
+    Refused,
+    /// The process ends.
+    Ended,
+}
+
+/// How a commit ended, but for the parts that are certain.
+enum Outcome {
+    /// Nothing is left of it.
+    Done,
+    /// The database does not take what this holds.
+    Refused(Commit, CommitError),
+    /// The process ends.
+    Ended,
+}
 
 impl Engine {
-    /// Loads what a batch wants. `None` when the process ends, or when it cannot be had.
-    pub(super) async fn load(&mut self, wanted: Wanted) -> Option<HashMap<(SiteId, String), Uid>> {
+    /// Loads what a batch wants.
+    pub(super) async fn load(&mut self, wanted: Wanted) -> Loaded {
         let members: Vec<_> = wanted.members.into_iter().collect();
         let names: Vec<_> = wanted.names.into_iter().collect();
+        let bodies: Vec<_> = wanted.bodies.into_iter().collect();
         let sites: Vec<SiteId> =
             wanted.sites.into_iter().filter(|site| !self.sites.contains_key(site)).collect();
         let mut attempt = 0;
         loop {
-            match self.try_load(&members, &names, &sites).await {
-                Ok(names) => return Some(names),
-                Err(error) if !error.is_transient() => {
+            match self.try_load(&members, &names, &bodies, &sites).await {
+                Ok(names) => return Loaded::Ready(names),
+                Err(error) if error.is_about_data() || matches!(error, Error::Unreadable(_)) => {
                     tracing::error!(
                         error = &error as &dyn std::error::Error,
-                        "Postgres refused what a batch needs; its commands are passed over and will be repeated"
+                        "Postgres does not give what a batch needs"
                     );
-                    return None;
+                    return Loaded::Refused;
                 }
                 Err(error) => {
                     tracing::warn!(
@@ -36,7 +59,7 @@ impl Engine {
                         "cannot load what a batch needs"
                     );
                     if !self.pause(attempt, "postgres").await {
-                        return None;
+                        return Loaded::Ended;
                     }
                     attempt += 1;
                 }
@@ -48,21 +71,31 @@ impl Engine {
         &mut self,
         members: &[(SiteId, Uid)],
         names: &[(SiteId, String)],
+        bodies: &[(SiteId, BodyId)],
         sites: &[SiteId],
-    ) -> Result<HashMap<(SiteId, String), Uid>, Error> {
+    ) -> Result<Names, Error> {
         if !sites.is_empty() {
             let found = self.store.sites(sites).await?;
             self.sites.extend(found.into_iter().map(|site| (site.id, site)));
         }
         if !members.is_empty() {
             for (site, member) in self.store.members(members).await? {
-                let shard = self.sites.get(&site).map(|site| site.shard);
-                if let Some(home) = shard.and_then(|shard| self.homes.get_mut(&shard)) {
+                if let Some(home) = self.home_of(site) {
                     home.learn(site, member);
                 }
             }
         }
+        for (site, body) in self.store.bodies_condemned(bodies).await? {
+            if let Some(home) = self.home_of(site) {
+                home.learn_condemned(site, body);
+            }
+        }
         if names.is_empty() { Ok(HashMap::new()) } else { self.store.names(names).await }
+    }
+
+    fn home_of(&mut self, site: SiteId) -> Option<&mut Home> {
+        let shard = self.sites.get(&site)?.shard;
+        self.homes.get_mut(&shard)
     }
 
     /// Commits what all homes have decided. Homes whose shard is lost are gone afterwards, and with them whatever they
@@ -82,29 +115,29 @@ impl Engine {
         for shard in broken {
             self.drop_home(shard);
         }
-        let mut commit = Commit { shards };
         let begun = Instant::now();
-        let mut attempt = 0;
         let mut certain = Vec::new();
-        while !commit.shards.is_empty() {
-            match self.store.commit(&commit).await {
-                Ok(()) => certain.append(&mut commit.shards),
-                Err(CommitError::Fenced) => {
-                    self.metrics.commits_fenced_total.inc();
-                    certain.append(&mut self.after_fence(&mut commit).await);
+        let mut commits = vec![Commit { shards }];
+        while let Some(commit) = commits.pop() {
+            match self.commit_until_certain(commit, &mut certain).await {
+                Outcome::Done => {}
+                Outcome::Ended => {
+                    self.homes.clear();
+                    return Vec::new();
                 }
-                Err(CommitError::Store(error)) if error.is_transient() => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot commit; trying again");
-                    if !self.pause(attempt, "postgres").await {
-                        self.homes.clear();
-                        return Vec::new();
+                // Only the shard that holds what is refused has to suffer.
+                Outcome::Refused(commit, error) if commit.shards.len() > 1 => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "Postgres refused a commit; trying its shards one by one"
+                    );
+                    commits.extend(commit.shards.into_iter().map(|part| Commit { shards: vec![part] }));
+                }
+                Outcome::Refused(commit, error) => {
+                    for part in commit.shards {
+                        self.start_over(part.shard, &error).await;
                     }
-                    attempt += 1;
                 }
-                Err(CommitError::Store(error)) => self.give_up(&commit, &error).await,
-            }
-            if commit.shards.iter().any(|part| !self.homes.contains_key(&part.shard)) {
-                commit.shards.retain(|part| self.homes.contains_key(&part.shard));
             }
         }
         let at = now();
@@ -117,6 +150,31 @@ impl Engine {
             self.metrics.commit_seconds.observe(begun.elapsed().as_secs_f64());
         }
         certain.iter().map(|part| part.shard).collect()
+    }
+
+    /// Commits until it is certain what has happened, which may be something else for each part.
+    async fn commit_until_certain(&mut self, mut commit: Commit, certain: &mut Vec<ShardCommit>) -> Outcome {
+        let mut attempt = 0;
+        while !commit.shards.is_empty() {
+            match self.store.commit(&commit).await {
+                Ok(()) => certain.append(&mut commit.shards),
+                Err(CommitError::Fenced) => {
+                    self.metrics.commits_fenced_total.inc();
+                    certain.append(&mut self.after_fence(&mut commit).await);
+                }
+                Err(error) if is_about_data(&error) => return Outcome::Refused(commit, error),
+                // What concerns every commit alike is for a human to mend; until then nothing may be decided.
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot commit; trying again");
+                    if !self.pause(attempt, "postgres").await {
+                        return Outcome::Ended;
+                    }
+                    attempt += 1;
+                }
+            }
+            commit.shards.retain(|part| self.homes.contains_key(&part.shard));
+        }
+        Outcome::Done
     }
 
     /// Some shard has moved on: either it is lost, or this very commit has happened and its answer got lost. Returns
@@ -159,37 +217,51 @@ impl Engine {
         happened
     }
 
-    /// Postgres refuses the batch itself. What was decided cannot stay in memory either, so the shards start over from
-    /// what is committed; the gateways send again what was not answered.
-    async fn give_up(&mut self, commit: &Commit, error: &Error) {
-        tracing::error!(
-            error = error as &dyn std::error::Error,
-            "Postgres refused a commit; its shards start over"
-        );
-        let shards: Vec<ShardId> = commit.shards.iter().map(|part| part.shard).collect();
-        for shard in &shards {
-            self.drop_home(*shard);
-        }
-        if let Err(error) = self.store.release(self.worker, &shards).await {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "cannot give shards back; their lease has to end"
-            );
-        }
-    }
-
-    /// Spills the homes whose time has come, one after the other.
+    /// Spills the homes whose time has come, and the largest as long as all together hold too much.
     pub(super) async fn spill_what_is_due(&mut self) {
         let policy = self.config.spill_policy();
         let at = now();
-        let due: Vec<ShardId> =
+        let mut due: Vec<ShardId> =
             self.homes.values().filter(|home| home.spill_is_due(policy, at)).map(Home::shard).collect();
+        due.extend(self.heaviest(&due, policy.bytes));
         let spilled = !due.is_empty();
         for shard in due {
             self.spill(shard).await;
         }
         if spilled {
             self.tell(&[]).await;
+        }
+    }
+
+    /// The homes whose spill brings what all hold together, without those that are `due` anyway, down to half of `most`
+    /// when it has reached that. (Half, or the next message would make the next spill.)
+    fn heaviest(&self, due: &[ShardId], most: usize) -> Vec<ShardId> {
+        let mut homes: Vec<(usize, ShardId)> = self
+            .homes
+            .values()
+            .filter(|home| !due.contains(&home.shard()))
+            .map(|home| (home.owed_bytes(), home.shard()))
+            .collect();
+        let mut held: usize = homes.iter().map(|(octets, _)| octets).sum();
+        if held < most {
+            return Vec::new();
+        }
+        homes.sort_unstable_by(|a, b| b.cmp(a));
+        let before = |(octets, shard): (usize, ShardId)| {
+            let still = held > most / 2;
+            held -= octets;
+            still.then_some(shard)
+        };
+        homes.into_iter().map_while(before).collect()
+    }
+
+    /// Forgets the oldest requests of the homes that remember most, as long as all together remember too many.
+    pub(super) fn limit_receipts(&mut self) {
+        let most = self.config.delivery.receipts_max;
+        let counts: Vec<usize> = self.homes.values().map(Home::receipts).collect();
+        if counts.iter().sum::<usize>() > most {
+            let level = level(counts, most);
+            self.homes.values_mut().for_each(|home| home.limit_receipts(level));
         }
     }
 
@@ -213,7 +285,7 @@ impl Engine {
                     self.metrics.commits_fenced_total.inc();
                     return self.lose(shard);
                 }
-                Err(CommitError::Store(error)) => {
+                Err(error) => {
                     tracing::warn!(%shard, error = &error as &dyn std::error::Error, "cannot spill; trying again");
                     if !self.pause(attempt, "postgres").await {
                         return self.drop_home(shard);
@@ -237,11 +309,11 @@ impl Engine {
     }
 
     /// Reads pages of spilled messages. `None` when the process ends.
-    pub(super) async fn read_pages(&mut self, requests: &[PageRequest]) -> Option<Vec<Vec<Arc<Message>>>> {
+    pub(super) async fn read_pages(&mut self, requests: &[PageRequest]) -> Option<Vec<ReadPage>> {
         let mut attempt = 0;
         loop {
             match self.store.pages(requests).await {
-                Ok(pages) => return Some(pages.into_iter().map(messages).collect()),
+                Ok(pages) => return Some(pages.into_iter().map(read_page).collect()),
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "cannot read waiting messages");
                     if !self.pause(attempt, "postgres").await {
@@ -254,14 +326,62 @@ impl Engine {
     }
 }
 
+/// The same commit would be refused again, and another one perhaps not.
+fn is_about_data(error: &CommitError) -> bool {
+    match error {
+        CommitError::BodyGone => true,
+        CommitError::Store(error) => error.is_about_data(),
+        CommitError::Fenced => false,
+    }
+}
+
+/// The number down to which the largest of these have to be cut, so that all together are at most `most`.
+fn level(mut counts: Vec<usize>, most: usize) -> usize {
+    counts.sort_unstable();
+    let mut left = most;
+    for (index, count) in counts.iter().enumerate() {
+        let share = left / (counts.len() - index);
+        if *count > share {
+            return share;
+        }
+        left -= count;
+    }
+    usize::MAX
+}
+
 /// Messages from their rows. One that this release cannot read stays in its row, and is told to a human.
-fn messages(rows: Vec<RowMessage>) -> Vec<Arc<Message>> {
+fn read_page(page: Page) -> ReadPage {
     let message = |row: RowMessage| match tmtp_contract::decode::<MessageRecord>(&row.header) {
-        Ok(record) => Some(Arc::new(record.join(row.body.map(Bytes::from)))),
+        Ok(record) => Some(record.join(row.body.map(Bytes::from)).into()),
         Err(error) => {
             tracing::error!(message.id = %row.msg_id, error = &error as &dyn std::error::Error, "unreadable message");
             None
         }
     };
-    rows.into_iter().filter_map(message).collect()
+    // A row of an urgency that this release does not know stands behind the others.
+    let place = |(urgency, id): (i16, MsgId)| (u8::try_from(urgency).unwrap_or(u8::MAX), id);
+    ReadPage {
+        messages: page.messages.into_iter().filter_map(message).collect(),
+        last: page.last.map(place),
+        is_end: page.is_end,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: the cut leaves at most what is allowed, and no more unused than there are homes; method: counts of all shapes.
+    #[test]
+    fn the_largest_are_cut() {
+        assert_eq!(level(vec![3, 4], 7), usize::MAX);
+        assert_eq!(level(vec![1, 9, 5], 9), 4);
+        for (counts, most) in
+            [(vec![10, 10, 10], 7), (vec![0, 0, 9], 3), (vec![1, 2, 3, 100], 50), (vec![5], 0)]
+        {
+            let cut = level(counts.clone(), most);
+            let left: usize = counts.iter().map(|count| *count.min(&cut)).sum();
+            assert!(left <= most && left + counts.len() > most, "{counts:?} {most}: {left}");
+        }
+    }
 }

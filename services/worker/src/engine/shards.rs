@@ -84,6 +84,7 @@ impl Engine {
                 home.gateway_is_gone(*gateway);
             }
         }
+        self.end_strangers();
         // Numbers go on when a gateway comes back, or it would take new entries for old ones.
         if self.numbers.len() > NUMBERS_MAX {
             self.numbers.retain(|gateway, _| live.contains(gateway));
@@ -95,6 +96,27 @@ impl Engine {
         }
         self.take_up_claimed().await;
         self.resume_deferred().await;
+    }
+
+    /// Ends sessions whose gateway is not alive: commands that a gateway published before its end may be read, or read
+    /// again, long after it. One that has just been born may not have been noticed yet, so each has the time of a lease;
+    /// should it still turn up later, it is told to attach its sessions again, like every new one.
+    pub(super) fn end_strangers(&mut self) {
+        let Some(live) = &self.gateways else { return };
+        let at = Instant::now();
+        let strangers: HashSet<GatewayId> =
+            self.homes.values().flat_map(Home::gateways).filter(|gateway| !live.contains(gateway)).collect();
+        self.strangers.retain(|gateway, _| strangers.contains(gateway));
+        let grace = self.config.shards.gateway_lease + crate::watch::EVERY;
+        for gateway in strangers {
+            let since = *self.strangers.entry(gateway).or_insert(at);
+            if at.duration_since(since) > grace {
+                tracing::info!(%gateway, "sessions of a gateway that is not alive end");
+                for home in self.homes.values_mut() {
+                    home.gateway_is_gone(gateway);
+                }
+            }
+        }
     }
 
     /// Nobody is waited for longer than a gateway's lease.
@@ -127,14 +149,19 @@ impl Engine {
         self.take_up_claimed().await;
     }
 
-    /// Gives the homes with the fewest sessions back.
-    pub(super) async fn release(&mut self, surplus: u32) {
+    /// Keeps so many shards, and gives those with the fewest sessions back. However often it is asked for, fewer are not
+    /// kept.
+    pub(super) async fn release(&mut self, keep: u32) {
+        let ours = self.homes.len() + self.claimed.len();
+        let surplus = ours.saturating_sub(usize::try_from(keep).unwrap_or(usize::MAX));
+        if surplus == 0 {
+            return;
+        }
         self.commit_and_tell(true).await;
         let mut homes: Vec<(usize, ShardId)> =
             self.homes.iter().map(|(shard, home)| (home.sessions(), *shard)).collect();
         homes.sort_unstable();
-        let shards: Vec<ShardId> =
-            homes.into_iter().take(usize::try_from(surplus).unwrap_or(0)).map(|(_, shard)| shard).collect();
+        let shards: Vec<ShardId> = homes.into_iter().take(surplus).map(|(_, shard)| shard).collect();
         for shard in &shards {
             self.drop_home(*shard);
         }
@@ -184,6 +211,6 @@ impl Engine {
     }
 }
 
-fn stream_id((ms, seq): (u64, u64)) -> StreamId {
+pub(super) fn stream_id((ms, seq): (u64, u64)) -> StreamId {
     StreamId { ms, seq }
 }

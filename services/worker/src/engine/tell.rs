@@ -1,16 +1,21 @@
 //! After the commit: answers, then deliveries, one entry per gateway, and the streams are trimmed behind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use tmtp_bus::StreamId;
 use tmtp_contract::{Event, EventEntry};
 use tmtp_domain::{GatewayId, SessionId, ShardId};
+use tmtp_store::PageRequest;
 
 use super::Engine;
 use crate::home::SessionKey;
 
 /// Octets of an event entry, roughly; more go into further entries.
 const ENTRY_OCTETS: usize = 256 * 1024;
+/// Octets of rows that are read, and told, at once, roughly.
+const READ_OCTETS: usize = 8 * 1024 * 1024;
+/// Pages that are read at once at most.
+const PAGES_MAX: usize = 256;
 
 /// What one gateway is told.
 #[derive(Default)]
@@ -28,8 +33,53 @@ impl Engine {
     }
 
     /// Tells gateways what their sessions are to know, feeds sessions, and trims the streams of shards that committed.
+    ///
+    /// When shards change hands, all sessions of them want their first rows at once: what is read is told before more
+    /// is read, so that memory does not grow with the sessions.
     pub(super) async fn tell(&mut self, committed: &[ShardId]) {
-        self.feed().await;
+        let mut hungry = VecDeque::new();
+        loop {
+            self.feed(&mut hungry);
+            if hungry.is_empty() {
+                break;
+            }
+            let some: Vec<_> = hungry.drain(..self.pages_at_once().min(hungry.len())).collect();
+            let requests: Vec<PageRequest> = some.iter().map(|(_, _, request)| *request).collect();
+            let Some(pages) = self.read_pages(&requests).await else { break };
+            for ((shard, session, _), page) in some.into_iter().zip(pages) {
+                if let Some(home) = self.homes.get_mut(&shard) {
+                    home.take_page(session, page);
+                }
+            }
+            if !hungry.is_empty() {
+                self.feed(&mut hungry);
+                let entries = self.take_told();
+                self.append(&entries, &[]).await;
+            }
+        }
+        let entries = self.take_told();
+        let trims = committed.iter().filter_map(|shard| {
+            let (ms, seq) = self.homes.get(shard)?.applied();
+            Some((*shard, StreamId { ms, seq }))
+        });
+        let trims: Vec<(ShardId, StreamId)> = trims.collect();
+        self.append(&entries, &trims).await;
+    }
+
+    /// Gives sessions what waits for them in memory; those for which rows have to be read come into line.
+    fn feed(&mut self, hungry: &mut VecDeque<(ShardId, SessionKey, PageRequest)>) {
+        for (shard, home) in &mut self.homes {
+            hungry.extend(home.feed().into_iter().map(|(session, request)| (*shard, session, request)));
+        }
+    }
+
+    /// Each page has as many octets as the window of a session allows.
+    fn pages_at_once(&self) -> usize {
+        (READ_OCTETS / self.config.delivery.window_bytes.max(1)).clamp(1, PAGES_MAX)
+    }
+
+    /// Takes what homes have to tell, as entries; and bodies that nobody needs any more.
+    fn take_told(&mut self) -> Vec<(GatewayId, Vec<u8>)> {
         let mut told: BTreeMap<GatewayId, Told> = BTreeMap::new();
         for home in self.homes.values_mut() {
             let outbox = home.take_outbox();
@@ -42,40 +92,10 @@ impl Engine {
             for ((gateway, session), seq) in outbox.done {
                 told.entry(gateway).or_default().done.push((session, seq));
             }
-            let free = home.take_free_bodies();
-            if !free.is_empty() {
-                self.janitor.remove(free);
-            }
+            self.janitor.remove(home.take_free_bodies());
+            self.janitor.remove_orphans(home.take_orphans());
         }
-        let trims = committed.iter().filter_map(|shard| {
-            let (ms, seq) = self.homes.get(shard)?.applied();
-            Some((*shard, StreamId { ms, seq }))
-        });
-        let trims: Vec<(ShardId, StreamId)> = trims.collect();
-        let entries: Vec<(GatewayId, Vec<u8>)> =
-            told.into_iter().flat_map(|(gateway, told)| self.entries(gateway, told)).collect();
-        self.append(&entries, &trims).await;
-    }
-
-    /// Gives sessions what waits for them, reading rows where they have some.
-    async fn feed(&mut self) {
-        loop {
-            let mut wanted = Vec::new();
-            for (shard, home) in &mut self.homes {
-                wanted.extend(home.feed().into_iter().map(|(session, request)| (*shard, session, request)));
-            }
-            if wanted.is_empty() {
-                return;
-            }
-            let requests: Vec<_> = wanted.iter().map(|(_, _, request)| *request).collect();
-            let Some(pages) = self.read_pages(&requests).await else { return };
-            let wanted: Vec<(ShardId, SessionKey, _)> = wanted;
-            for ((shard, session, request), page) in wanted.into_iter().zip(pages) {
-                if let Some(home) = self.homes.get_mut(&shard) {
-                    home.page_read(session, &request, page);
-                }
-            }
-        }
+        told.into_iter().flat_map(|(gateway, told)| self.entries(gateway, told)).collect()
     }
 
     /// Packs what a gateway is told into numbered entries of bounded size.
@@ -130,11 +150,13 @@ impl Engine {
         let mut attempt = 0;
         while let Err(error) = self.bus.append_events_and_trim(entries, trims).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "cannot append events; trying again");
+            self.vitals.set_stuck(true);
             if !self.pause(attempt, "redis").await {
                 return;
             }
             attempt += 1;
         }
+        self.vitals.set_stuck(false);
     }
 
     /// Tells one gateway something outside of a batch.

@@ -16,6 +16,11 @@ use super::receipts::{login_key, request_key};
 use super::session::Session;
 use super::{Home, NodeKey, Now, SessionKey, Wanted, World};
 
+/// What a request is refused with for a reason that its client cannot mend.
+const INTERNAL: &str = "internal error";
+/// The same when its data was removed before it came to its end.
+const EXPIRED: &str = "data took too long";
+
 /// The command at hand: when, from whom, and which of theirs.
 #[derive(Clone, Copy)]
 struct Call {
@@ -41,8 +46,11 @@ impl Home {
         match &envelope.command {
             Command::Register { uid, .. } | Command::Login { uid, .. } => member(*uid),
             Command::Attach(attach) => member(attach.uid),
-            Command::Post { recipients, .. } => {
+            Command::Post { recipients, body, .. } => {
                 recipients.iter().filter_map(|item| Uid::parse(&item.id).ok()).for_each(member);
+                if let Body::Stored(body) = body {
+                    wanted.bodies.insert((site, body.id));
+                }
             }
             Command::Detach
             | Command::Present { .. }
@@ -57,7 +65,8 @@ impl Home {
         {
             wanted.names.insert((site, alias.clone()));
         }
-        if matches!(envelope.command, Command::Register { .. } | Command::Login { .. }) {
+        // The gateway may know a site that this worker has yet to hear of.
+        if !matches!(envelope.command, Command::Present { .. }) {
             wanted.sites.insert(site);
         }
     }
@@ -101,6 +110,37 @@ impl Home {
             | Command::Login { .. }
             | Command::Attach(_)
             | Command::Present { .. } => {}
+        }
+        self.outbox.done.insert(call.from, call.seq);
+        self.hungry.insert(call.from);
+    }
+
+    /// Ends a command that cannot be applied, whatever it says, because the database does not take what comes of it.
+    pub fn refuse_command(&mut self, gateway: GatewayId, envelope: &Envelope, now: Now) {
+        let call = Call { now, site: envelope.site, from: (gateway, envelope.session), seq: envelope.seq };
+        match &envelope.command {
+            Command::Register { .. } | Command::Login { .. } | Command::Attach(_) => {
+                self.end_session(call.from);
+                return self.answer(call, Answer::NotLoggedIn(LoginRefusal::Failed));
+            }
+            // It has no effect that could be refused.
+            Command::Present { .. } => return,
+            _ => {}
+        }
+        let Some(session) = self.sessions.get_mut(&call.from).filter(|open| open.expected == call.seq) else {
+            return self.tell_lost(call);
+        };
+        session.expected += 1;
+        match &envelope.command {
+            Command::Detach => self.end_session(call.from),
+            Command::Post { body, .. } => {
+                self.orphan(call.site, body);
+                self.answer(call, Answer::Refused(INTERNAL.to_owned()));
+            }
+            Command::NewAlias { .. } | Command::NewNode { .. } => {
+                self.answer(call, Answer::Refused(INTERNAL.to_owned()));
+            }
+            _ => {}
         }
         self.outbox.done.insert(call.from, call.seq);
         self.hungry.insert(call.from);
@@ -231,6 +271,7 @@ impl Home {
         }
         self.occupied.insert(node, call.from);
         self.sessions.insert(call.from, session);
+        *self.gateways.entry(call.from.0).or_default() += 1;
         self.hungry.insert(call.from);
     }
 
@@ -238,6 +279,12 @@ impl Home {
     pub fn end_session(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.remove(&key) else { return };
         self.occupied.remove(&session.node);
+        if let Some(sessions) = self.gateways.get_mut(&key.0) {
+            *sessions -= 1;
+            if *sessions == 0 {
+                self.gateways.remove(&key.0);
+            }
+        }
         self.hungry.remove(&key);
         if let Some(queue) = self.queues.get_mut(&session.node) {
             for queued in queue.values_mut() {
@@ -281,7 +328,7 @@ impl Home {
 
     /// Gateways that have sessions here.
     pub fn gateways(&self) -> HashSet<GatewayId> {
-        self.sessions.keys().map(|key| key.0).collect()
+        self.gateways.keys().copied().collect()
     }
 
     /// A gateway repeats what is not answered, so the latest login of a session stands for all of them.
@@ -310,10 +357,16 @@ impl Home {
         body: Body,
     ) {
         let key = request_key(node, &digest);
-        // The body of a repeated or refused request is left to the sweep: when the gateway repeats a command whose answer
-        // got lost, this is the body of the message that was queued then.
         if let Some(receipt) = self.receipts.get(&key, call.now) {
+            // When the gateway repeats a command whose answer got lost, this is the body of the message that was queued
+            // then; when the client sends its request again, it is another one.
+            self.orphan(call.site, &body);
             return self.answer(call, Answer::Posted { msg_id: receipt.msg_id, posted: receipt.posted });
+        }
+        if let Body::Stored(stored) = &body
+            && self.condemned.contains(&(call.site, stored.id))
+        {
+            return self.answer(call, Answer::Refused(EXPIRED.to_owned()));
         }
         let sender = Sender { uid: node.uid, node: node.node };
         let site = call.site;
@@ -323,7 +376,10 @@ impl Home {
                 let (msg_id, posted) = self.post_message(call, node, key, content, data, body, owed);
                 self.answer(call, Answer::Posted { msg_id, posted });
             }
-            Err(refusal) => self.refuse(call, &refusal),
+            Err(refusal) => {
+                self.orphan(site, &body);
+                self.refuse(call, &refusal);
+            }
         }
     }
 

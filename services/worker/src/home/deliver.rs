@@ -9,6 +9,20 @@ use tmtp_store::PageRequest;
 use super::session::{InFlight, flight_bytes};
 use super::{Home, Place, SessionKey, place};
 
+/// Octets of a page that stay with a session which has no room for them.
+const PAGE_KEPT: usize = 16 * 1024;
+
+/// A page of rows that was read for a session.
+#[derive(Debug, Default)]
+pub struct ReadPage {
+    /// Messages in the order of delivery, those that could be read.
+    pub messages: Vec<Arc<Message>>,
+    /// The last place that the page covers, also when its message could not be read.
+    pub last: Option<Place>,
+    /// Nothing waits behind the page.
+    pub is_end: bool,
+}
+
 /// What a session could be sent next.
 enum Next {
     /// A message in memory.
@@ -29,13 +43,13 @@ impl Home {
         hungry.into_iter().filter_map(|key| self.feed_session(key).map(|request| (key, request))).collect()
     }
 
-    /// Takes a page that was read. An answer shorter than its request ends the rows.
-    pub fn page_read(&mut self, key: SessionKey, request: &PageRequest, page: Vec<Arc<Message>>) {
+    /// Takes a page that was read.
+    pub fn take_page(&mut self, key: SessionKey, page: ReadPage) {
         let Some(session) = self.sessions.get_mut(&key) else { return };
-        session.drained = page.len() < usize::try_from(request.limit).unwrap_or(usize::MAX);
-        session.cursor = page.last().map(|message| place(message)).or(session.cursor);
+        session.drained = page.is_end;
+        session.cursor = page.last.or(session.cursor);
         let acked = self.row_acks.get(&session.node);
-        for message in page {
+        for message in page.messages {
             let done = acked.is_some_and(|ids| ids.contains(&message.id));
             if !done && !session.is_in_flight(message.id) {
                 session.page.push_back((place(&message), message));
@@ -46,8 +60,9 @@ impl Home {
 
     fn feed_session(&mut self, key: SessionKey) -> Option<PageRequest> {
         loop {
-            let session = self.sessions.get(&key)?;
+            let session = self.sessions.get_mut(&key)?;
             if session.is_full(self.limits.window) {
+                session.trim_page(PAGE_KEPT);
                 return None;
             }
             match self.next(key) {
@@ -98,6 +113,7 @@ impl Home {
             node: session.node.node,
             after,
             limit,
+            octets: u64::try_from(self.limits.window.bytes).unwrap_or(u64::MAX),
         })
     }
 

@@ -8,7 +8,7 @@ use tmtp_contract::{Digest, Receipt, ReceiptKey};
 
 use super::{NodeKey, Now, SessionKey};
 
-/// Receipts of one shard, bounded by age and by number.
+/// Receipts of one shard, bounded by age and by number. Every key stands once in `by_age`.
 #[derive(Debug)]
 pub struct Receipts {
     window: Duration,
@@ -41,16 +41,32 @@ impl Receipts {
         }
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
     /// Forgets what is past the window or too many.
     pub fn expire(&mut self, now: Now) {
         let oldest = self.oldest(now);
-        while let Some(key) = self.by_age.front() {
-            let old = self.by_key.get(key).is_none_or(|receipt| receipt.posted.0 < oldest);
-            if !old && self.by_key.len() <= self.most {
-                break;
-            }
-            self.by_key.remove(key);
-            self.by_age.pop_front();
+        while let Some(key) = self.by_age.front()
+            && self.by_key.get(key).is_none_or(|receipt| receipt.posted.0 < oldest)
+        {
+            self.forget_oldest();
+        }
+        self.limit(self.most);
+    }
+
+    /// Forgets the oldest beyond so many.
+    pub fn limit(&mut self, most: usize) {
+        while self.by_key.len() > most {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some(key) = self.by_age.pop_front() {
+            self.by_key.remove(&key);
         }
     }
 

@@ -31,6 +31,7 @@ impl Home {
         }
         // The rows went with the commits that freed them. The bodies may not have: removing them again does no harm.
         home.changes.clear();
+        home.receipts.expire(now);
         Ok(home)
     }
 

@@ -86,6 +86,23 @@ impl Session {
         Some(flight)
     }
 
+    /// Keeps so many octets of the page, and at least one message; the rest is read again when there is room for it. A
+    /// client that takes its time must not cost its page for as long.
+    pub fn trim_page(&mut self, keep: usize) {
+        let mut octets = 0;
+        let kept = self.page.iter().position(|(_, message)| {
+            octets += flight_bytes(message);
+            octets >= keep
+        });
+        if let Some(last) = kept
+            && last + 1 < self.page.len()
+        {
+            self.page.truncate(last + 1);
+            self.cursor = self.page.back().map(|(place, _)| *place);
+            self.drained = false;
+        }
+    }
+
     pub fn is_in_flight(&self, id: MsgId) -> bool {
         self.in_flight.iter().any(|flight| flight.id == id)
     }

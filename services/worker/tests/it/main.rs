@@ -1,9 +1,14 @@
 //! The home of a shard, from outside: its rules without a database, and with one against a reference model. Nothing
-//! here waits: a home is pure, and the driver of the model plays the engine's part step by step.
+//! of that waits: a home is pure, and the driver of the model plays the engine's part step by step. `live` runs whole
+//! workers between a real Postgres, a real Redis and a gateway played by the test, for what `engine` and `outage` say.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
 
 mod delivery;
+mod engine;
+mod live;
+mod model;
+mod outage;
 mod requests;
 mod rig;
 mod sessions;

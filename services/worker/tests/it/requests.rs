@@ -94,6 +94,27 @@ fn old_receipts_make_room() {
     assert!(rig.run((G1, 1), post(1, &[BEN])).posted().0 > ids[3]);
 }
 
+/// Goal: the memory of requests can be cut at any time, and is when a shard is taken over; method: keep the youngest of
+/// three; recover a pack of three with room for two.
+#[test]
+fn receipts_can_be_cut() {
+    let mut rig = Rig::new();
+    rig.log_in((G1, 1), ANN, 1);
+    let ids: Vec<_> = (1..=3).map(|n| rig.run((G1, 1), post(n, &[BEN])).posted().0).collect();
+    assert_eq!(rig.home.receipts(), 4, "the login and the posts");
+    let (_, pack) = rig.home.spill(rig.now).unwrap().receipts.unwrap();
+    rig.home.limit_receipts(1);
+    assert_eq!(rig.home.receipts(), 1);
+    assert_eq!(rig.run((G1, 1), post(3, &[BEN])).posted().0, ids[2]);
+    assert!(rig.run((G1, 1), post(2, &[BEN])).posted().0 > ids[2]);
+    rig.home.limit_receipts(0);
+    assert_eq!(rig.home.receipts(), 0);
+
+    let left = tmtp_store::Recovery { journal: Vec::new(), receipts: vec![pack] };
+    let next = Rig::recovered(&left, Limits { receipts_max: 2, ..LIMITS }, &[]);
+    assert_eq!(next.home.receipts(), 2);
+}
+
 /// Goal: after a refusal the same request may succeed; method: post to a stranger, who then joins; claim a name that
 /// then is free.
 #[test]
@@ -228,7 +249,7 @@ fn nodes_are_limited() {
 }
 
 /// Goal: a stored body is held while somebody is owed it, and freed once with the last ack; method: post to two, each
-/// acks; then one that nobody is owed, and one that is refused.
+/// acks; then one that nobody is owed.
 #[test]
 fn stored_bodies_are_held_while_owed() {
     let mut rig = both();
@@ -247,8 +268,76 @@ fn stored_bodies_are_held_while_owed() {
     assert!(told.posted().0 > id);
     assert_eq!(rig.home.take_free_bodies(), [(HERE, BODY)]);
     assert!(rig.commits.last().unwrap().changes.is_empty());
-    rig.run((G1, 2), post_body(3, &[tmtp_domain::Uid([9; 20])], Body::Stored(BODY)));
-    assert!(rig.home.take_free_bodies().is_empty(), "a refused request's body is left to the sweep");
+    assert!(rig.home.take_orphans().is_empty());
+}
+
+/// Goal: a stored body that no message comes to refer to is given away at once, but not as one that is certainly nobody's;
+/// method: one request that is refused, one that is sent again with another body, and one whose answer got lost.
+#[test]
+fn stored_bodies_of_no_message_are_given_away() {
+    let mut rig = both();
+    let other = |n| BodyRef { id: BodyId(Uuid::from_u128(n)), ..BODY };
+    let stranger = tmtp_domain::Uid([9; 20]);
+    rig.run((G1, 1), post_body(1, &[stranger], Body::Stored(other(6))));
+    assert_eq!(rig.home.take_orphans(), [(HERE, other(6))]);
+
+    let first = rig.run((G1, 1), post_body(2, &[BEN], Body::Stored(BODY))).posted();
+    assert!(rig.home.take_orphans().is_empty());
+    for body in [other(7), BODY] {
+        assert_eq!(rig.run((G1, 1), post_body(2, &[BEN], Body::Stored(body))).posted(), first);
+        assert_eq!(rig.home.take_orphans(), [(HERE, body)]);
+    }
+    assert!(rig.home.take_free_bodies().is_empty());
+}
+
+/// Goal: a message whose body was removed before it came is refused, but one that was posted before stays posted; method:
+/// the same request with and without the news, and once more in the next batch.
+#[test]
+fn a_removed_body_is_not_posted() {
+    let mut rig = both();
+    let first = rig.run((G1, 1), post_body(1, &[BEN], Body::Stored(BODY))).posted();
+    rig.home.learn_condemned(HERE, BODY.id);
+    assert_eq!(rig.run((G1, 1), post_body(1, &[BEN], Body::Stored(BODY))).posted(), first);
+    rig.home.learn_condemned(HERE, BODY.id);
+    rig.home.learn_condemned(THERE, STORED.id);
+    let told = rig.run((G1, 1), post_body(2, &[BEN], Body::Stored(BODY)));
+    assert_eq!(told.refusal(), "data took too long");
+    assert!(told.0.pushes.is_empty());
+    // It is looked up for each batch anew.
+    assert!(rig.run((G1, 1), post_body(3, &[BEN], Body::Stored(BODY))).posted().0 > first.0);
+}
+
+/// Goal: a command that the database does not take ends with an error, and the session goes on behind it; method: refuse
+/// one command of each kind.
+#[test]
+fn commands_can_be_refused_as_they_are() {
+    let mut rig = both();
+    let refuse = |rig: &mut Rig, session: u64, seq: u64, command: Command| {
+        let envelope = Envelope { site: HERE, session: SessionId(session), seq, trace: None, command };
+        rig.home.refuse_command(G1, &envelope, rig.now);
+        rig.settle()
+    };
+    let commands = [post_body(1, &[BEN], Body::Stored(BODY)), new_alias(2, "Ann Bell"), new_node(3, ANN, 2)];
+    for (seq, command) in (3..).zip(commands) {
+        assert_eq!(refuse(&mut rig, 1, seq, command.clone()).refusal(), "internal error", "{command:?}");
+        assert!(refuse(&mut rig, 1, seq, command).is_silence(), "repeated");
+    }
+    assert_eq!(rig.home.take_orphans(), [(HERE, BODY)]);
+    let told = refuse(&mut rig, 1, 6, acks(&[]));
+    assert_eq!(told.0.done.values().copied().collect::<Vec<_>>(), [6]);
+    assert!(rig.run_at(HERE, (G1, 1), 7, post(4, &[BEN])).posted().0.0 > 0);
+    assert_eq!(refuse(&mut rig, 1, 9, post(5, &[BEN])).lost(), Some(9));
+
+    assert!(refuse(&mut rig, 2, 3, Command::Detach).0.answers.is_empty());
+    let opening = crate::rig::login(BEN, 1);
+    assert_eq!(refuse(&mut rig, 2, 4, opening).not_logged_in(), tmtp_contract::LoginRefusal::Failed);
+    assert_eq!(
+        refuse(&mut rig, 1, 8, attach(ANN, 1, &[], 0)).not_logged_in(),
+        tmtp_contract::LoginRefusal::Failed
+    );
+    assert_eq!(rig.home.sessions(), 0);
+    assert!(rig.home.gateways().is_empty());
+    assert_eq!(rig.commits.len(), both().commits.len() + 1, "only the post that was not refused");
 }
 
 /// Goal: a batch asks for what the home lacks, and only for what Postgres can be asked; method: commands of each kind
@@ -276,7 +365,12 @@ fn only_what_is_missing_is_wanted() {
     };
     let found = wanted(&rig, HERE, post_to(&[BEN.to_string(), late.to_string(), "no uid\0".into()]));
     assert_eq!(found.members, HashSet::from([(HERE, late)]));
-    assert!(found.names.is_empty() && found.sites.is_empty());
+    assert!(found.names.is_empty() && found.bodies.is_empty());
+    assert_eq!(found.sites, [HERE].into(), "the gateway may know a site earlier");
+    let found = wanted(&rig, HERE, post_body(1, &[], Body::Stored(BODY)));
+    assert_eq!(found.bodies, [(HERE, BODY.id)].into());
+    let found = wanted(&rig, HERE, Command::Present { epoch: tmtp_domain::Epoch(1) });
+    assert!(found.sites.is_empty(), "it is about a shard");
     let found = wanted(&rig, THERE, crate::rig::login(BEN, 1));
     assert_eq!((found.members, found.sites), ([(THERE, BEN)].into(), [THERE].into()));
     let found = wanted(&rig, HERE, new_alias(1, "Good Name"));

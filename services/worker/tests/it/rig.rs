@@ -15,7 +15,7 @@ use tmtp_domain::{
     Registration, SecretHash, SessionId, ShardId, Site, SiteId, SiteStatus, Uid,
 };
 use tmtp_store::{OwnedShard, PageRequest, Recovery, ShardCommit};
-use tmtp_worker::home::{Home, Limits, Now, Outbox, Window, World};
+use tmtp_worker::home::{Home, Limits, Now, Outbox, ReadPage, Window, World};
 use uuid::Uuid;
 
 pub const EPOCH: Epoch = Epoch(7);
@@ -51,6 +51,10 @@ pub struct Rig {
     pub commits: Vec<ShardCommit>,
     /// What spills have written, by node, in the order of delivery.
     rows: HashMap<(SiteId, Uid, NodeNum), Inbox>,
+    /// Messages whose rows this release cannot read.
+    pub unreadable: HashSet<MsgId>,
+    /// Pages that were read.
+    pub pages: usize,
     /// The number of each session's next command.
     next: HashMap<Who, u64>,
 }
@@ -91,6 +95,8 @@ impl Rig {
             now,
             commits: Vec::new(),
             rows: HashMap::new(),
+            unreadable: HashSet::new(),
+            pages: 0,
             next: HashMap::new(),
         }
     }
@@ -144,15 +150,30 @@ impl Rig {
             }
             for (key, request) in wanted {
                 let page = self.page(&request);
-                self.home.page_read(key, &request, page);
+                self.pages += 1;
+                self.home.take_page(key, page);
             }
         }
     }
 
-    fn page(&self, request: &PageRequest) -> Vec<Arc<Message>> {
+    /// As the engine reads it: bounded by count and octets, and without what cannot be read.
+    fn page(&self, request: &PageRequest) -> ReadPage {
         let rows = self.rows.get(&(request.site, request.uid, request.node));
-        let behind = rows.into_iter().flatten().filter(|(place, _)| **place > request.after);
-        behind.take(request.limit as usize).map(|(_, message)| Arc::clone(message)).collect()
+        let mut page = ReadPage { is_end: true, ..ReadPage::default() };
+        let (mut count, mut octets) = (0, 0);
+        for (place, message) in rows.into_iter().flatten().filter(|(place, _)| **place > request.after) {
+            if count == request.limit || octets >= request.octets {
+                page.is_end = false;
+                break;
+            }
+            count += 1;
+            octets += message.body.inline_len() as u64;
+            page.last = Some((u8::try_from(place.0).unwrap(), place.1));
+            if !self.unreadable.contains(&message.id) {
+                page.messages.push(Arc::clone(message));
+            }
+        }
+        page
     }
 
     /// Spills, and feeds what may go on then.
@@ -161,7 +182,7 @@ impl Rig {
         for row in &spill.inbox {
             let message = spill.messages.iter().find(|message| message.msg_id == row.msg_id).unwrap();
             let record: MessageRecord = tmtp_contract::decode(&message.header).unwrap();
-            let message = Arc::new(record.join(message.body.clone().map(Bytes::from)));
+            let message = Arc::new(record.join(message.body.clone()));
             let rows = self.rows.entry((row.site, row.uid, row.node)).or_default();
             assert!(rows.insert((row.urgency, row.msg_id), message).is_none(), "a row is written once");
         }
@@ -176,6 +197,12 @@ impl Rig {
     /// Rows of one node.
     pub fn rows(&self, uid: Uid, node: i16) -> usize {
         self.rows.get(&(HERE, uid, NodeNum(node))).map_or(0, BTreeMap::len)
+    }
+
+    /// Messages in rows of one node whose octets somebody else holds, too.
+    pub fn held(&self, uid: Uid, node: i16) -> usize {
+        let rows = self.rows.get(&(HERE, uid, NodeNum(node)));
+        rows.into_iter().flatten().filter(|(_, message)| Arc::strong_count(message) > 1).count()
     }
 
     pub fn present(&mut self, gateway: GatewayId, epoch: Epoch) {

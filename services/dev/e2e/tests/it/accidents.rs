@@ -2,10 +2,9 @@
 //! delivered again to a device that acked it, or out of order; each test checks besides that messages flow again.
 
 use anyhow::{Result, ensure};
-use tmtp_e2e::{Setup, WAIT};
-use tmtp_testkit::eventually;
+use tmtp_e2e::Setup;
 
-use crate::load::Load;
+use crate::load::{Load, Shape};
 
 /// Goal: the loss of a gateway loses no message. Method: kill each gateway in turn under load, and start it again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -72,26 +71,70 @@ async fn postgres_may_restart() -> Result<()> {
     cluster.passed()
 }
 
-/// Goal: a worker that stalls for longer than its lease does no harm when it wakes. Method: stop the serving worker under
-/// load (SIGSTOP) until messages flow through the other one, and wake it: it notices that it has lost its shards, by a
-/// commit that is refused or by its heartbeat.
+/// Goal: a worker and Redis may be lost at the same moment: what the worker had read and not committed is gone from the
+/// streams as well. Method: kill the serving worker under load and flush Redis at once, twice, once in either order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stalled_worker_does_no_harm() -> Result<()> {
+async fn a_worker_and_redis_may_go_together() -> Result<()> {
     let cluster = Setup::new().start().await?;
     let load = Load::start(&cluster).await?;
-    let number = load.serving_worker(&cluster).await?;
-    let stalled = cluster.worker(number);
-    stalled.pause()?;
-    load.flows("while the worker is stalled").await?;
-    stalled.resume()?;
-    let noticed = async || {
-        let fenced = stalled.metric("tmtp_worker_commits_fenced_total").await.ok()?;
-        let lost = stalled.metric("tmtp_worker_shards_lost_total").await.ok()?;
-        (fenced + lost > 0.0).then_some(())
-    };
-    eventually(WAIT, "the worker to notice", noticed).await?;
-    load.flows("after the worker woke").await?;
+    for flush_first in [false, true] {
+        let serving = load.serving_worker(&cluster).await?;
+        if flush_first {
+            cluster.flush_redis().await?;
+            cluster.worker(serving).kill()?;
+        } else {
+            cluster.worker(serving).kill()?;
+            cluster.flush_redis().await?;
+        }
+        load.flows("with one worker and an empty Redis").await?;
+        cluster.worker(serving).restart().await?;
+        load.flows("with both workers").await?;
+    }
     let report = load.finish().await?;
-    ensure!(report.reconnects == 0, "a stalled worker reached the clients: {report:?}");
+    ensure!(report.reconnects == 0, "trouble behind the gateways reached the clients: {report:?}");
+    cluster.passed()
+}
+
+/// Goal: a gateway and Postgres may be lost at the same moment. Method: kill a gateway under load and crash Postgres at
+/// once; when that is back, so are the clients, through the other gateway and then through both.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_and_postgres_may_go_together() -> Result<()> {
+    let cluster = Setup::new().start().await?;
+    let load = Load::start(&cluster).await?;
+    cluster.gateway(0).kill()?;
+    cluster.postgres.kill()?;
+    cluster.postgres.start_again()?;
+    load.flows("with one gateway, after the crash").await?;
+    cluster.gateway(0).restart().await?;
+    load.flows("with both gateways").await?;
+    let report = load.finish().await?;
+    ensure!(report.reconnects > 0, "nobody was connected to the gateway that was killed");
+    cluster.passed()
+}
+
+/// Goal: bodies that go through the body store survive accidents as others do. Method: two loads at once, one of them with
+/// bodies of 100 kB; kill a gateway and then the serving worker, so that uploads, commands with references, and
+/// deliveries of bodies break off; the books compare every octet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_bodies_survive_accidents() -> Result<()> {
+    let cluster = Setup::new().start().await?;
+    let small = Load::start(&cluster).await?;
+    let large = Load::start_as(&cluster, Shape { octets: 100_000, ..Shape::default() }).await?;
+    let flow = async |when: &str| {
+        small.flows(when).await?;
+        large.flows(when).await
+    };
+    cluster.gateway(0).kill()?;
+    flow("with one gateway").await?;
+    cluster.gateway(0).restart().await?;
+    let serving = small.serving_worker(&cluster).await?;
+    cluster.worker(serving).kill()?;
+    flow("with one worker").await?;
+    cluster.worker(serving).restart().await?;
+    flow("with all of them").await?;
+    for report in [small.finish().await?, large.finish().await?] {
+        ensure!(report.reconnects > 0, "nobody was connected to the gateway that was killed");
+    }
+    cluster.wait_until_nothing_waits().await?;
     cluster.passed()
 }

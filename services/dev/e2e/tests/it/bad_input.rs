@@ -249,8 +249,64 @@ fn fields() -> Vec<Row> {
         r#"{"op":11,"oidc":{"expires_in":"soon"}}"#,
         r#"{"op":11,"OIDC":7}"#,
     ];
+    let mut texts = texts.map(ToOwned::to_owned).to_vec();
+    texts.extend(lengths_without_use());
+    texts.extend(odd_recipients());
     let rows = texts.iter().flat_map(|text| [(Greeted, frame(text), HEADER), (Open, frame(text), HEADER)]);
     rows.chain(texts.iter().take(3).map(|text| (New, frame(text), None))).collect()
+}
+
+/// Operations that take no data, or no note, with some announced.
+fn lengths_without_use() -> Vec<String> {
+    let with = |op: usize, lengths: &str| {
+        let header = EACH_OP[op].strip_suffix('}').expect("a header is an object");
+        // The last of two equal fields counts, so what the header has already does no harm.
+        format!("{header},{lengths}}}")
+    };
+    let no_data = [0, 1, 2, 3, 4, 6, 10, 11, 12].map(|op| with(op, r#""datalen":1"#));
+    let no_note = (0..13).filter(|op| *op != 8).map(|op| with(op, r#""notelen":1"#));
+    let no_note_beside_data = [5, 7, 9].map(|op| with(op, r#""datalen":9,"notelen":1"#));
+    let negative = (0..13).flat_map(|op| {
+        let fields = ["datalen", "notelen", "datahead", "notehead"];
+        fields.map(|field| with(op, &format!(r#""{field}":-1"#)))
+    });
+    let smallest = [r#""datalen":-9223372036854775808"#, r#""notelen":-9223372036854775809"#];
+    let smallest = smallest.map(|lengths| with(8, lengths));
+    no_data.into_iter().chain(no_note).chain(no_note_beside_data).chain(negative).chain(smallest).collect()
+}
+
+/// Lists of recipients with one bad element, in operations that use the list and in such that do not.
+fn odd_recipients() -> Vec<String> {
+    let bad = [
+        r#"{"id":"U","type":-1}"#,
+        r#"{"id":"U","type":0}"#,
+        r#"{"id":"U","type":-128}"#,
+        r#"{"id":"U","type":-129}"#,
+        r#"{"id":"U","type":1.0}"#,
+        r#"{"id":"U","type":"1"}"#,
+        r#"{"id":"","type":1}"#,
+        r#"{"id":1,"type":1}"#,
+        r#""U""#,
+        "null",
+    ];
+    let good = r#"{"id":"U","type":1}"#;
+    let lists = bad.map(|bad| format!("[{good},{bad}]"));
+    lists
+        .iter()
+        .flat_map(|list| {
+            [
+                format!(r#"{{"op":7,"id":"i","for":{list},"datalen":1}}"#),
+                format!(r#"{{"op":8,"id":"i","for":[],"notefor":{list},"datalen":2,"notelen":1}}"#),
+                format!(r#"{{"op":10,"id":"i","type":"ok","notefor":{list}}}"#),
+                format!(r#"{{"op":11,"for":{list}}}"#),
+            ]
+        })
+        .chain([
+            // An OhiEdit needs no type, but whatever it is has to fit.
+            r#"{"op":4,"id":"i","type":"add","for":[{"id":"U","type":-129}]}"#.to_owned(),
+            r#"{"op":4,"id":"i","type":"add","for":[{"id":"","type":1}]}"#.to_owned(),
+        ])
+        .collect()
 }
 
 fn logins() -> Vec<Row> {

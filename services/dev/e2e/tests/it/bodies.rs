@@ -80,6 +80,34 @@ async fn forgotten_bodies_are_swept() -> Result<()> {
     cluster.passed()
 }
 
+/// Goal: small and large messages of one sender keep their order, although they travel by different ways. Method: ann
+/// sends small and large ones in turn, without waiting for acks; acks and deliveries come in that order.
+#[tokio::test]
+async fn small_and_large_keep_their_order() -> Result<()> {
+    let cluster = Setup::new().start().await?;
+    let mut ann = cluster.gateway(0).connect("ann").await?;
+    let mut ben = cluster.gateway(1).connect("ben").await?;
+    let messages: Vec<Vec<u8>> = (0..20_u8)
+        .map(|number| vec![number; if number % 2 == 0 { 100 } else { 100_000 + usize::from(number) }])
+        .collect();
+    for (number, data) in messages.iter().enumerate() {
+        ann.client().send(&post(&number.to_string(), &[ben.uid()], data), data).await?;
+    }
+    for (number, data) in messages.iter().enumerate() {
+        let Response::Ack { id, receipt: Some((msg_id, _)), .. } = ann.next().await?.response else {
+            anyhow::bail!("something else in place of an ack");
+        };
+        ensure!(id == number.to_string(), "the ack of {id} in place of {number}");
+        let delivery = ben.delivery().await?;
+        ensure!(delivery.id == msg_id, "{} in place of message {number}", delivery.id);
+        ensure!(delivery.data == *data, "message {number} has changed");
+        ben.ack(&delivery.id).await?;
+    }
+    ben.expect_nothing_else().await?;
+    cluster.wait_until_erased().await?;
+    cluster.passed()
+}
+
 /// Posts a body of this length, and waits for the ack.
 async fn send(link: &mut Link, to: &str, id: &str, len: u64) -> Result<()> {
     let request = announce(id, to, len);

@@ -1,8 +1,10 @@
 //! What is delivered is forgotten (invariant I9).
 
-use anyhow::Result;
-use tmtp_e2e::{Setup, WAIT, post};
+use anyhow::{Context as _, Result};
+use tmtp_e2e::{Cluster, Setup, WAIT, post};
 use tmtp_testkit::eventually;
+
+use crate::load::Load;
 
 /// Goal: when the last device has acked, nothing is left of a message, wherever it was kept. Method: small and large
 /// messages to two users with three devices; one device is there, one comes late, one acks late; in the end journal,
@@ -44,4 +46,47 @@ async fn delivered_messages_are_gone() -> Result<()> {
     tablet.ack(&last.id).await?;
     cluster.wait_until_erased().await?;
     cluster.passed()
+}
+
+/// Goal: what is committed leaves the streams, and what is not stays: when nothing is under way they are empty, up to the
+/// very entry that Postgres knows as the last, and so is the journal. Method: load through both gateways, with a take-over
+/// in the middle; then, while two clients stay connected and say nothing, look at all streams and at the shards' rows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_cluster_holds_nothing() -> Result<()> {
+    let cluster = Setup::new().start().await?;
+    let mut ann = cluster.gateway(0).connect("ann").await?;
+    let mut ben = cluster.gateway(1).connect("ben").await?;
+    let load = Load::start(&cluster).await?;
+    let serving = load.serving_worker(&cluster).await?;
+    cluster.worker(serving).terminate().await?;
+    load.flows("with one worker").await?;
+    cluster.worker(serving).restart().await?;
+    load.flows("with both workers").await?;
+    load.finish().await?;
+
+    let empty = async || (cluster.streams().await.ok()?.entries() == 0).then_some(());
+    let waited = eventually(WAIT, "the streams to be empty", empty).await;
+    let streams = cluster.streams().await?;
+    waited.with_context(|| format!("{streams:?}"))?;
+    assert_eq!(streams.events.len(), 2, "a stream for each gateway: {streams:?}");
+    for stream in &streams.commands {
+        let committed = last_committed(&cluster, stream.shard()?).await?;
+        assert_eq!(stream.last, committed, "{}: what was not committed is gone, or the reverse", stream.key);
+    }
+    assert!(!streams.commands.is_empty(), "nothing went through the streams");
+    cluster.wait_until_erased().await?;
+
+    ann.post("still there", &[ben.uid()], "still there").await?;
+    ben.take("still there").await?;
+    cluster.passed()
+}
+
+/// The last entry of a shard's command stream that is committed.
+async fn last_committed(cluster: &Cluster, shard: i16) -> Result<(u64, u64)> {
+    let (ms, seq): (i64, i64) =
+        sqlx::query_as("SELECT last_entry_ms, last_entry_seq FROM shard WHERE shard_id = $1")
+            .bind(shard)
+            .fetch_one(&mut cluster.database().await?)
+            .await?;
+    Ok((ms.cast_unsigned(), seq.cast_unsigned()))
 }

@@ -10,9 +10,6 @@ use tmtp_loadtest::{Error, Progress};
 use tmtp_testkit::eventually;
 use tokio::task::JoinHandle;
 
-/// Enough to have something on the way at every moment, and little enough for debug builds on two cores.
-const PAIRS: u32 = 4;
-const WINDOW: usize = 4;
 /// How many messages have to arrive after an accident before it counts as survived: several for each pair.
 const FLOW: u64 = 60;
 /// A take-over takes two leases at most, and clients resend after [`RESEND_AFTER`].
@@ -21,6 +18,26 @@ const FLOW_WITHIN: Duration = Duration::from_mins(1);
 const RESEND_AFTER: Duration = Duration::from_secs(5);
 /// Longer than any test: load ends when the test says so.
 const SPAN_MAX: Duration = Duration::from_mins(10);
+
+/// What the load is like.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// The site's domain.
+    pub site: &'static str,
+    /// Pairs of a sender and a receiver.
+    pub pairs: u32,
+    /// Posts of one sender that wait for their ack.
+    pub window: usize,
+    /// Octets of a message.
+    pub octets: usize,
+}
+
+impl Default for Shape {
+    /// Enough to have something on the way at every moment, and little enough for debug builds on two cores.
+    fn default() -> Self {
+        Self { site: DEFAULT_SITE, pairs: 4, window: 4, octets: 200 }
+    }
+}
 
 /// The running load.
 pub struct Load {
@@ -31,20 +48,31 @@ pub struct Load {
 impl Load {
     /// Starts it through all gateways, and waits until messages flow.
     pub async fn start(cluster: &Cluster) -> Result<Self> {
+        Self::start_as(cluster, Shape::default()).await
+    }
+
+    /// The same with a shape of its own.
+    pub async fn start_as(cluster: &Cluster, shape: Shape) -> Result<Self> {
         let progress = Arc::new(Progress::default());
         let options = Options {
-            pairs: PAIRS,
-            window: WINDOW,
+            pairs: shape.pairs,
+            window: shape.window,
+            size: shape.octets,
             warmup: Duration::ZERO,
             span: SPAN_MAX,
             resilient: true,
             resend_after: RESEND_AFTER,
             progress: Arc::clone(&progress),
-            ..Options::new(cluster.gateway_addresses(), DEFAULT_SITE)
+            ..Options::new(cluster.gateway_addresses(), shape.site)
         };
         let load = Self { progress, task: tokio::spawn(run(options)) };
         load.flows("at the beginning").await?;
         Ok(load)
+    }
+
+    /// Messages that have arrived so far.
+    pub fn deliveries(&self) -> u64 {
+        self.progress.deliveries()
     }
 
     /// Waits until more messages have been posted, acked and delivered than there were when this was called.

@@ -128,6 +128,18 @@ pub async fn take_new_node(link: &mut Link, label: &str) -> Result<String> {
     Ok(node_id.into_owned())
 }
 
+/// Takes an alias, and acks the message that says so; its id is the answer.
+pub async fn new_alias(link: &mut Link, wanted: &str) -> Result<String> {
+    link.request(&alias(&format!("alias {wanted}"), wanted), b"").await?;
+    let Frame { response, .. } = link.message().await?;
+    let Response::User { std, change: UserChange::Alias(said) } = response else {
+        anyhow::bail!("got {response:?} in place of an alias");
+    };
+    ensure!(said == wanted, "the new alias is {said:?}");
+    link.ack(&std.id).await?;
+    Ok(std.id.into_owned())
+}
+
 fn alias(id: &str, alias: &str) -> Request {
     Request::UserEdit { id: id.to_owned(), new_node: None, new_alias: Some(alias.to_owned()) }
 }

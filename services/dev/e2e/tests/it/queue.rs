@@ -92,6 +92,45 @@ async fn unacked_messages_are_sent_again() -> Result<()> {
     cluster.passed()
 }
 
+/// Goal: what is urgent comes before what is not, and each of both in its order. Method: while ben's tablet is away, ann
+/// posts and ben's phone takes aliases in turn; the tablet gets the aliases first, then the posts, then its login
+/// notice; once from memory, once from rows, and once from both.
+#[tokio::test]
+async fn urgent_messages_come_first() -> Result<()> {
+    let cluster = Setup::new().worker_setting("journal.spill_after", "1s").start().await?;
+    let mut ann = cluster.gateway(0).connect("ann").await?;
+    let mut ben = cluster.gateway(0).connect("ben").await?;
+    let mut tablet = crate::delivery::second_device(&cluster, &mut ben).await?;
+    for round in 0..3 {
+        let account = tablet.account().clone();
+        tablet.quit().await?;
+        let (mut urgent, mut posted) = (Vec::new(), Vec::new());
+        for number in 0..4 {
+            let text = format!("number {number} of round {round}");
+            posted.push(ann.post(&text, &[ben.uid()], &text).await?.msg_id);
+            ben.take(&text).await?;
+            urgent.push(crate::nodes::new_alias(&mut ben, &text).await?);
+            // In the last round the first half become rows, and the second half stay in memory.
+            if round == 1 && number == 3 || round == 2 && number == 1 {
+                wait_for_rows(&cluster, 2 * (number + 1)).await?;
+            }
+        }
+        tablet = cluster.gateway(1).login("tablet", &account).await?;
+        for expected in urgent.iter().chain(&posted) {
+            let frame = tablet.message().await?;
+            let id = frame.response.std().map(|std| std.id.clone().into_owned()).unwrap_or_default();
+            assert_eq!(id, *expected, "round {round}: {urgent:?}, then {posted:?}");
+            tablet.ack(&id).await?;
+        }
+        tablet.take_login_notice().await?;
+        ben.take_login_notice().await?;
+        tablet.expect_nothing_else().await?;
+        ben.take(&tmtp_e2e::barrier("tablet")).await?;
+        assert!(urgent.is_sorted() && posted.is_sorted());
+    }
+    cluster.passed()
+}
+
 /// Waits until this many messages are rows.
 async fn wait_for_rows(cluster: &Cluster, count: i64) -> Result<()> {
     let spilled = async || (cluster.store.waiting().await.ok()?.messages >= count).then_some(());

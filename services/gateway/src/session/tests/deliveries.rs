@@ -156,6 +156,64 @@ fn redelivery() {
     assert_eq!(rig.host.reattached(), [Cause::Redelivery]);
 }
 
+/// Goal: an ack that comes after messages were asked for again counts, and what it acks is not written again; method:
+/// ack before the home sends again, while it does, and after. Opened once more meanwhile, the home is still asked.
+#[test]
+fn late_acks() {
+    let mut rig = Rig::open();
+    rig.written(1, &[1, 2, 3]);
+    rig.wait(30);
+    assert_eq!(rig.published(), [(2, "attach")]);
+    rig.send(&ack(1));
+    assert_eq!(rig.acks(), [(3, vec![1])]);
+    rig.reattach();
+    let commands = rig.commands();
+    let [(4, Command::Attach(attach)), (5, Command::Acks { .. })] = &commands[..] else {
+        panic!("{commands:?}")
+    };
+    assert!(attach.in_flight.is_empty());
+    rig.answer(4, Answer::Attached);
+    rig.deliver(4, message(1));
+    rig.deliver(4, message(2));
+    rig.send(&ack(2));
+    rig.deliver(4, message(2));
+    rig.deliver(4, message(3));
+    let frames = rig.frames();
+    assert_eq!(frames.len(), 1);
+    assert!(frames[0].contains("0000000000000003"));
+    rig.send(&ack(3));
+    rig.done(5);
+    assert_eq!(rig.acks(), [(6, vec![2, 3])]);
+    rig.done(6);
+    rig.wait(100);
+    assert_eq!(rig.commands(), []);
+    assert_eq!(rig.host.reattached(), [Cause::Redelivery, Cause::Rehome]);
+}
+
+/// Goal: what the home was asked for and has sent again is in flight like the first time; method: redelivery, then
+/// another opening, then silence of the client.
+#[test]
+fn in_flight_again() {
+    let mut rig = Rig::open();
+    rig.written(1, &[1, 2]);
+    rig.wait(30);
+    rig.answer(2, Answer::Attached);
+    rig.wait(80);
+    rig.send(r#"{"op":11}"#);
+    assert_eq!(rig.host.reattached(), [Cause::Redelivery], "asked once");
+    rig.written(2, &[1]);
+    rig.deliver(2, message(1));
+    assert_eq!(rig.frames(), Vec::<String>::new());
+    rig.commands();
+    rig.reattach();
+    let commands = rig.commands();
+    let [(3, Command::Attach(attach))] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!(attach.in_flight, [MsgId(1)]);
+    rig.answer(3, Answer::Attached);
+    rig.wait(30);
+    assert_eq!(rig.published(), [(4, "attach")]);
+}
+
 /// Goal: the timer does not run while something waits for the socket; method: leave a message unwritten, then write
 /// it late.
 #[test]

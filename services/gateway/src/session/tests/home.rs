@@ -106,6 +106,48 @@ fn silence() {
     assert!(rig.host.reattached().iter().all(|cause| *cause == Cause::Silence));
 }
 
+/// Goal: what the stream still holds is not published once more, however long it takes; method: a home that takes
+/// nothing for ten minutes, and then everything, but does not answer.
+#[test]
+fn silence_of_a_home_that_is_behind() {
+    let mut rig = Rig::posting();
+    rig.host.taken.set(false);
+    for _ in 0..600 {
+        rig.send(r#"{"op":11}"#);
+        rig.wait(1);
+    }
+    assert_eq!(rig.commands(), []);
+    rig.host.taken.set(true);
+    rig.wait(5);
+    assert_eq!(rig.published(), [(4, "attach"), (5, "post"), (6, "post")]);
+    assert_eq!(rig.host.reattached(), [Cause::Silence]);
+}
+
+/// Goal: a bus that comes and goes does not fill a stream that nobody empties, and a new owner is not kept waiting;
+/// method: open again for both reasons while the stream is full, then let it have room.
+#[test]
+fn nothing_again_into_a_full_stream() {
+    let bus = |rig: &mut Rig| rig.turn(|session, turn| session.reattach(turn, Cause::Bus));
+    let mut rig = Rig::posting();
+    rig.host.intake.set(Intake::Nothing);
+    rig.host.taken.set(false);
+    bus(&mut rig);
+    rig.wait(60);
+    assert_eq!(rig.published(), []);
+    rig.deliver(1, message(1));
+    assert_eq!(rig.frames(), Vec::<String>::new(), "the home may take the session for dead");
+    rig.answer(2, posted(1));
+    assert_eq!(rig.frames(), [acked("p", 1)], "but what it committed is committed");
+    rig.host.intake.set(Intake::All);
+    rig.turn(Session::resume);
+    assert_eq!(rig.published(), [(4, "attach"), (5, "post")]);
+    rig.turn(Session::resume);
+    assert_eq!(rig.published(), []);
+    rig.host.intake.set(Intake::Nothing);
+    rig.reattach();
+    assert_eq!(rig.published(), [(6, "attach"), (7, "post")]);
+}
+
 /// Goal: an idle session is left alone; method: hours of pulses.
 #[test]
 fn idle() {

@@ -1,7 +1,7 @@
 //! Whatever clients, homes and networks do: no panic, answers in order and once, nothing complete is forgotten, and
 //! every octet of the budget comes back.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use proptest::prelude::*;
 
@@ -25,7 +25,7 @@ enum Step {
     Lose,
     /// The home loses its view; with or without saying so.
     Forget(bool),
-    /// The home delivers a message.
+    /// The home delivers a message: the oldest that is owed and not in flight, or else a new one.
     Deliver,
     /// The link writes.
     Write,
@@ -63,21 +63,34 @@ struct World {
     requests: usize,
     answered: Vec<usize>,
     messages: u64,
+    /// Messages that the home has no ack of, and those of them that it must not send in this opening.
+    owed: BTreeSet<u64>,
+    flying: BTreeSet<u64>,
     /// Messages that the client has got, the first time.
     got: Vec<u64>,
+    /// Acks on the wire, and those that the session has read.
+    acking: Vec<u64>,
+    acked: BTreeSet<u64>,
 }
 
 impl World {
     fn new() -> Self {
         Self {
-            rig: Rig::open(),
+            rig: Rig {
+                limits: Limits { redeliver_after: Duration::from_secs(7), ..limits() },
+                ..Rig::open()
+            },
             wire: VecDeque::new(),
             stream: VecDeque::new(),
             expected: Some((2, 1)),
             requests: 0,
             answered: Vec::new(),
             messages: 0,
+            owed: BTreeSet::new(),
+            flying: BTreeSet::new(),
             got: Vec::new(),
+            acking: Vec::new(),
+            acked: BTreeSet::new(),
         }
     }
 
@@ -94,6 +107,7 @@ impl World {
             }
             Step::Ack => {
                 let id = self.got.last().copied().unwrap_or(0);
+                self.acking.push(id);
                 self.wire.extend(frame(&format!(r#"{{"op":10,"id":"{id:016x}","type":"ok"}}"#)));
             }
             Step::Read(max) => self.read(*max),
@@ -107,8 +121,11 @@ impl World {
             }
             Step::Deliver => {
                 if let Some((_, opened)) = self.expected {
-                    self.messages += 1;
-                    let id = self.messages;
+                    let owed = self.owed.difference(&self.flying).next().copied();
+                    let id = owed.unwrap_or(self.messages + 1);
+                    self.messages = self.messages.max(id);
+                    self.owed.insert(id);
+                    self.flying.insert(id);
                     self.rig.deliver(opened, message(id));
                 }
             }
@@ -133,6 +150,9 @@ impl World {
         let octets: Vec<u8> = self.wire.iter().take(max).copied().collect();
         let left = self.rig.octets(&octets).len();
         self.wire.drain(..octets.len() - left);
+        if self.wire.is_empty() {
+            self.acked.extend(self.acking.drain(..));
+        }
     }
 
     /// The home's rule: openings always, everything else by its number.
@@ -147,7 +167,11 @@ impl World {
             }
         }
         match command {
-            Command::Attach(_) => self.rig.answer(seq, Answer::Attached),
+            Command::Attach(attach) => {
+                self.flying = attach.in_flight.iter().map(|id| id.0).collect();
+                self.rig.answer(seq, Answer::Attached);
+            }
+            Command::Acks { ids } => self.owed.retain(|owed| !ids.contains(&MsgId(*owed))),
             Command::Post { .. } => self.rig.answer(seq, posted(seq)),
             _ => {}
         }
@@ -161,6 +185,7 @@ impl World {
                 self.answered.push(id.parse().expect("a request of ours"));
             } else {
                 let id = u64::from_str_radix(id, 16).expect("a message id");
+                assert!(!self.acked.contains(&id), "written again after its ack: {id}");
                 if !self.got.contains(&id) {
                     self.got.push(id);
                 }
@@ -171,6 +196,17 @@ impl World {
     /// Peace: everything arrives, until nothing more happens.
     fn settle(&mut self) {
         self.rig.reattach();
+        self.settle_wire();
+        // No ack of what was sent on this link was dropped.
+        for _ in 0..3 {
+            self.rig.wait(10);
+            self.settle_wire();
+        }
+        let unheard: Vec<&u64> = self.owed.intersection(&self.acked).collect();
+        assert!(unheard.is_empty(), "acked, and the home does not know: {unheard:?}");
+    }
+
+    fn settle_wire(&mut self) {
         for _ in 0..10_000 {
             for step in [Step::Read(400), Step::Store(true), Step::Work, Step::Write] {
                 self.run(&step);
@@ -233,7 +269,10 @@ proptest! {
         }
         rig.socket_closed();
         rig.wait(60);
-        prop_assert!(rig.session.is_over());
         prop_assert_eq!(rig.host.used.get(), 0);
+        for _ in 0..6 {
+            rig.wait(60);
+        }
+        prop_assert!(rig.session.is_over());
     }
 }

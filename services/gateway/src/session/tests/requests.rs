@@ -204,6 +204,59 @@ fn overloaded() {
     assert_eq!(rig.published(), [(2, "post")]);
 }
 
+/// Goal: while the command stream is full nothing is taken from clients, and that is not their silence; method: a post
+/// of which half has come, another, much time, and room.
+#[test]
+fn a_full_stream() {
+    let mut rig = Rig::open();
+    let post = [frame(POST), b"hello".to_vec()].concat();
+    rig.octets(&post[..10]);
+    rig.host.intake.set(Intake::Nothing);
+    assert!(rig.octets(&post[10..]).is_empty(), "what has begun has an end");
+    assert_eq!(rig.published(), [(2, "post")]);
+    rig.answer(2, posted(1));
+    assert!(!rig.wants_input());
+    assert_eq!(rig.octets(&post).len(), post.len());
+    for _ in 0..60 {
+        rig.wait(5);
+    }
+    assert_eq!(rig.exit(), None);
+    rig.host.intake.set(Intake::All);
+    rig.woken = false;
+    rig.turn(Session::resume);
+    assert!(rig.woken && rig.octets(&post).is_empty());
+    assert_eq!(rig.published(), [(3, "post")]);
+}
+
+/// Goal: a login that could not be answered leaves nothing behind; method: try while the stream is full and while the
+/// bus is down, until its time is over; and once with the bus back in time.
+#[test]
+fn no_logins() {
+    let octets = frame(&login(ann(), &NodeSecret([5; 25])));
+    for intake in [Intake::Nothing, Intake::NoLogins] {
+        let mut rig = Rig::greeted();
+        rig.host.intake.set(intake);
+        assert_eq!(rig.octets(&octets).len(), octets.len());
+        rig.wait(5);
+        assert_eq!((rig.frames(), rig.exit()), (vec![], Some(Exit::Clean)));
+        rig.socket_closed();
+        assert!(rig.session.is_over());
+        assert_eq!(rig.published(), []);
+    }
+    let mut rig = Rig::greeted();
+    rig.host.intake.set(Intake::NoLogins);
+    assert!(!rig.wants_input());
+    rig.host.intake.set(Intake::All);
+    rig.woken = false;
+    rig.turn(|session, turn| session.reattach(turn, Cause::Bus));
+    assert!(rig.woken && rig.octets(&octets).is_empty());
+    assert_eq!(rig.published(), [(1, "login")]);
+    let mut rig = Rig::open();
+    rig.host.intake.set(Intake::NoLogins);
+    rig.send_data(POST, b"hello");
+    assert_eq!(rig.published(), [(2, "post")]);
+}
+
 /// Goal: a request that was cut short leaves no trace; method: half a header, half the data, then the end.
 #[test]
 fn cut_short() {

@@ -13,6 +13,7 @@ pub const MIGRATION: &str = include_str!("../../../../../migrations/202611230002
 pub struct Rig {
     bodies: Bodies,
     pool: PgPool,
+    url: String,
 }
 
 pub fn config(url: &str) -> Config {
@@ -30,7 +31,7 @@ impl Rig {
     pub async fn new() -> Self {
         let url = tmtp_testkit::fresh_database();
         let pool = migrate(&url).await;
-        Self { bodies: Bodies::open(&config(&url)).unwrap(), pool }
+        Self { bodies: Bodies::open(&config(&url)).unwrap(), pool, url }
     }
 }
 
@@ -68,24 +69,32 @@ impl Backend for Rig {
     }
 }
 
-/// Goal: chunks do not wait for the disk, are not compressed, and hold no transaction open; method: ask the server
-/// what the store's sessions are doing after a write, with a trigger that notes the setting.
+/// Goal: chunks wait for the disk unless another commit will, are not compressed, and hold no transaction open; method:
+/// ask the server what the store's sessions are doing after a write, with a trigger that notes the setting.
 #[tokio::test]
 async fn writes_are_cheap() {
     let rig = Rig::new().await;
     sqlx::raw_sql(
-        "CREATE TABLE noted (setting text);
+        "CREATE TABLE noted (body_id uuid, setting text);
          CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
-         BEGIN INSERT INTO noted VALUES (current_setting('synchronous_commit')); RETURN NEW; END $$;
+         BEGIN INSERT INTO noted VALUES (NEW.body_id, current_setting('synchronous_commit')); RETURN NEW; END $$;
          CREATE TRIGGER note AFTER INSERT ON body_chunk FOR EACH ROW EXECUTE FUNCTION note();",
     )
     .execute(&rig.pool)
     .await
     .unwrap();
     write(&rig.bodies, site(1), body(1), 3, 200_000).await;
-    let noted: Vec<String> =
-        sqlx::query_scalar("SELECT DISTINCT setting FROM noted").fetch_all(&rig.pool).await.unwrap();
-    assert_eq!(noted, ["off"]);
+    let postgres = Postgres { flush: false, ..config(&rig.url).postgres };
+    let cheap = Bodies::open(&Config { postgres, ..Config::default() }).unwrap();
+    write(&cheap, site(1), body(2), 3, 200_000).await;
+    for (n, setting) in [(1, "on"), (2, "off")] {
+        let noted: Vec<String> = sqlx::query_scalar("SELECT DISTINCT setting FROM noted WHERE body_id = $1")
+            .bind(body(n).0)
+            .fetch_all(&rig.pool)
+            .await
+            .unwrap();
+        assert_eq!(noted, [setting]);
+    }
     let storage: String = sqlx::query_scalar(
         "SELECT attstorage::text FROM pg_attribute WHERE attrelid = 'body_chunk'::regclass AND attname = 'octets'",
     )

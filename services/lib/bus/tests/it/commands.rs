@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis::cmd;
-use tmtp_bus::StreamId;
+use tmtp_bus::{Backlog, StreamId};
 
 use crate::support::{DEADLINE, Place, command, read_commands, seqs, shard, start, worker};
 
@@ -19,13 +19,42 @@ async fn entries_come_in_order() {
         .await
         .unwrap();
     place.bus.append_commands(&[(shard(3), command(4)), (shard(1), command(5))]).await.unwrap();
-    place.bus.append_commands(&[]).await.unwrap();
+    assert_eq!(place.bus.append_commands(&[]).await.unwrap(), []);
     let reads = read_commands(&mut reader, 4).await;
     assert_eq!(seqs(&reads), [(1, 1), (1, 3), (1, 5), (2, 2)]);
     assert!(reads.iter().all(|read| read.octets == command(1).len()));
     let depths = place.bus.command_depth(&[shard(1), shard(2), shard(9)]).await.unwrap();
     assert_eq!(depths, [(shard(1), 3), (shard(2), 1), (shard(9), 0)]);
     assert_eq!(place.bus.command_depth(&[]).await.unwrap(), []);
+}
+
+/// Goal: whoever appends can tell whether its entries are still there; method: the oldest of what is left, before and
+/// after a trim, of a stream that has something, one that had, and one that was never there; then without scripts.
+#[tokio::test]
+async fn what_is_left_can_be_told() {
+    let place = Place::new().await;
+    let entries = [(shard(1), command(1)), (shard(2), command(2)), (shard(1), command(3))];
+    let ids = place.bus.append_commands(&entries).await.unwrap();
+    let shards = [shard(1), shard(2), shard(9)];
+    let backlog = |entries, oldest| Backlog { entries, oldest };
+    let before = place.bus.command_backlog(&shards).await.unwrap();
+    assert_eq!(
+        before,
+        [
+            (shard(1), backlog(2, Some(ids[0]))),
+            (shard(2), backlog(1, Some(ids[1]))),
+            (shard(9), backlog(0, None)),
+        ]
+    );
+    let committed = [(shard(1), ids[0]), (shard(2), ids[1])];
+    place.bus.append_events_and_trim(&[], &committed).await.unwrap();
+    let after = place.bus.command_backlog(&shards).await.unwrap();
+    assert_eq!((after[0].1, after[1].1), (backlog(1, Some(ids[2])), backlog(0, None)));
+    assert_eq!(place.bus.command_backlog(&[]).await.unwrap(), []);
+
+    place.raw::<()>(cmd("ACL").arg("SETUSER").arg("default").arg("-@scripting")).await;
+    let unsure = place.bus.command_backlog(&shards).await.unwrap();
+    assert_eq!((unsure[0].1, unsure[1].1), (backlog(1, Some(start())), backlog(0, None)));
 }
 
 /// Goal: many large entries come in bounded portions and completely; method: append 64 MiB, watch the portions.

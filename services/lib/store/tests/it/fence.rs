@@ -133,3 +133,29 @@ async fn a_refused_row_undoes_the_commit() {
     assert!(rig.store.owned(worker).await.unwrap().contains(&shards[0]));
     assert!(rig.journal(shards[0].shard).await.is_empty());
 }
+
+/// Goal: a refusal that is about the values of one batch is told from one that is about the database, and both from an
+/// outage; method: a member of a site that does not exist, a missing permission, and a server that takes no writes.
+#[tokio::test]
+async fn refusals_are_told_apart() {
+    let rig = Rig::new().await;
+    let (_, shards) = rig.owner().await;
+    let nowhere = Change::Member { site: tmtp_domain::SiteId(uuid::Uuid::new_v4()), uid: uid(1) };
+    let commit = |changes| Commit { shards: vec![ShardCommit { changes, ..part(&shards[0]) }] };
+    let refused = async |changes| match rig.store.commit(&commit(changes)).await {
+        Err(CommitError::Store(error)) => (error.is_about_data(), error.is_transient()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(vec![nowhere]).await, (true, false));
+    sqlx::query("ALTER TABLE journal RENAME TO elsewhere").execute(&rig.pool).await.unwrap();
+    assert_eq!(refused(Vec::new()).await, (false, false));
+    sqlx::query("ALTER TABLE elsewhere RENAME TO journal").execute(&rig.pool).await.unwrap();
+    let read_only = "DO $$ BEGIN EXECUTE 'ALTER DATABASE ' || current_database()
+                     || ' SET default_transaction_read_only = on'; END $$";
+    sqlx::raw_sql(read_only).execute(&rig.pool).await.unwrap();
+    let late = tmtp_store::Store::connect(&rig.url, 1, crate::rig::DEADLINE).await.unwrap();
+    match late.commit(&commit(Vec::new())).await {
+        Err(CommitError::Store(error)) => assert!(error.is_transient(), "{error:?}"),
+        other => panic!("{other:?}"),
+    }
+}

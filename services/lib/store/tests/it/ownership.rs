@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use tmtp_domain::{Epoch, ShardId, WorkerId};
 use tmtp_store::{Heartbeat, OwnedShard};
 
-use crate::rig::{ENDED, LONG, Rig, SHARDS, part, worker};
+use crate::rig::{ENDED, LONG, Rig, SHARDS, is_fenced, part, worker};
 
 fn numbers(shards: &[OwnedShard]) -> HashSet<ShardId> {
     shards.iter().map(|shard| shard.shard).collect()
@@ -155,4 +155,41 @@ async fn workers_long_gone_are_forgotten() {
     let left: Vec<uuid::Uuid> =
         sqlx::query_scalar("SELECT worker_id FROM worker").fetch_all(&rig.pool).await.unwrap();
     assert_eq!(left.into_iter().collect::<HashSet<_>>(), HashSet::from([owner.0, recent.0]));
+}
+
+/// Goal: a worker that ends its lease loses its shards only to somebody who takes them; method: it ends the lease with
+/// and without another worker that claims, and beats again.
+#[tokio::test]
+async fn a_lease_can_be_ended() {
+    let rig = Rig::new().await;
+    let (first, shards) = rig.owner().await;
+    rig.store.end_lease(first).await.unwrap();
+    let found = rig.store.heartbeat(first, LONG).await.unwrap();
+    assert_eq!((found.lapsed, found.owned), (true, 4));
+    assert!(!rig.store.heartbeat(first, LONG).await.unwrap().lapsed);
+
+    rig.store.end_lease(first).await.unwrap();
+    rig.store.end_lease(first).await.unwrap();
+    let second = worker();
+    let found = rig.store.heartbeat(second, LONG).await.unwrap();
+    assert_eq!((found.workers, found.free), (1, 4));
+    let taken = rig.store.claim(second, 3).await.unwrap();
+    assert!(taken.iter().all(|row| row.epoch.0 == shards[0].epoch.0 + 1));
+    let found = rig.store.heartbeat(first, LONG).await.unwrap();
+    assert_eq!((found.lapsed, found.owned, found.workers), (true, 1, 2));
+}
+
+/// Goal: a worker can take its own shards up anew, and no others; method: renew one that is its own, and one that is not.
+#[tokio::test]
+async fn shards_can_be_renewed() {
+    let rig = Rig::new().await;
+    let (first, shards) = rig.owner().await;
+    let mut stale = shards[0];
+    rig.commit(&mut stale, None, Vec::new()).await.unwrap();
+    let renewed = rig.store.renew(first, &[stale.shard]).await.unwrap();
+    let expected = rig.store.owned(first).await.unwrap();
+    let expected = expected.iter().find(|row| row.shard == stale.shard).unwrap();
+    assert_eq!((&renewed[..], renewed[0].epoch.0), (&[*expected][..], stale.epoch.0 + 1));
+    assert!(is_fenced(&rig.commit(&mut stale, None, Vec::new()).await));
+    assert!(rig.store.renew(worker(), &[stale.shard]).await.unwrap().is_empty());
 }

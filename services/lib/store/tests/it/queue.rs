@@ -1,10 +1,12 @@
 //! Spilled messages: in order to their nodes, copied to new ones, gone with the last ack.
 
+use std::collections::HashSet;
+
 use tmtp_domain::{BodyId, MsgId, NodeNum, SiteId};
-use tmtp_store::{Change, MessageRow, Spill, Waiting};
+use tmtp_store::{Change, Commit, CommitError, MessageRow, PageRequest, ShardCommit, Spill, Waiting};
 use uuid::Uuid;
 
-use crate::rig::{Rig, ack, acks, inbox, message, page, stored, uid};
+use crate::rig::{DEADLINE, Rig, ack, acks, inbox, message, page, part, stored, uid};
 
 fn site() -> SiteId {
     SiteId(Uuid::new_v4())
@@ -44,13 +46,13 @@ async fn pages_are_in_the_order_of_delivery() {
         [page(there, ann, 1, start, 9), page(here, ann, 1, start, 9), page(here, ben, 9, start, 9)];
     let pages = rig.store.pages(&requests).await.unwrap();
     assert_eq!(pages.len(), 3);
-    assert_eq!(pages[0][0].body.as_deref(), Some(&b"elsewhere"[..]));
-    let order: Vec<(i16, u64)> = pages[1].iter().map(|row| (row.urgency, row.msg_id.0)).collect();
+    assert_eq!(pages[0].messages[0].body.as_deref(), Some(&b"elsewhere"[..]));
+    let order: Vec<(i16, u64)> = pages[1].messages.iter().map(|row| (row.urgency, row.msg_id.0)).collect();
     assert_eq!(order, [(0, 20), (0, 40), (1, 10), (1, 30)]);
-    assert!(pages[1].iter().all(|row| row.header == row.msg_id.0.to_string().into_bytes()));
-    assert_eq!(pages[1][2].body.as_deref(), Some(&b"ten"[..]));
-    assert_eq!(pages[1][3].body, None);
-    assert!(pages[2].is_empty());
+    assert!(pages[1].messages.iter().all(|row| row.header == row.msg_id.0.to_string().into_bytes()));
+    assert_eq!(pages[1].messages[2].body.as_deref(), Some(&b"ten"[..]));
+    assert_eq!(pages[1].messages[3].body, None);
+    assert!(pages[2].messages.is_empty() && pages[2].is_end && pages[2].last.is_none());
     assert_eq!(rig.store.depth(here, ann, NodeNum(1)).await.unwrap().messages, 4);
     assert!(rig.store.pages(&[]).await.unwrap().is_empty());
 }
@@ -73,9 +75,9 @@ async fn a_large_spill_is_complete() {
     rig.spill(&shards[0], &spill).await.unwrap();
     rig.spill(&shards[0], &spill).await.unwrap();
 
-    let read = rig.store.pages(&[page(here, ann, 1, (-1, 0), 200)]).await.unwrap().remove(0);
+    let read = rig.store.pages(&[page(here, ann, 1, (-1, 0), 200)]).await.unwrap().remove(0).messages;
     let ids: Vec<u64> = read.iter().map(|row| row.msg_id.0).collect();
-    assert_eq!(ids, Vec::from_iter(1..=100));
+    assert_eq!(ids, (1..=100).collect::<Vec<_>>());
     assert!(read.iter().all(|row| row.body.as_deref() == Some(octets(row.msg_id.0).as_slice())));
 }
 
@@ -97,14 +99,67 @@ async fn pages_join() {
         let (mut walked, mut after) = (Vec::new(), (-1, 0));
         loop {
             let mut pages = rig.store.pages(&[page(site, ann, 1, after, limit)]).await.unwrap();
-            let places: Vec<_> = pages.remove(0).iter().map(|row| (row.urgency, row.msg_id.0)).collect();
+            let page = pages.remove(0);
+            let places: Vec<_> = page.messages.iter().map(|row| (row.urgency, row.msg_id.0)).collect();
             assert!(places.len() <= usize::try_from(limit).unwrap());
+            assert_eq!(page.is_end, places.len() < usize::try_from(limit).unwrap());
+            assert_eq!(page.last.map(|(urgency, id)| (urgency, id.0)), places.last().copied());
             let Some(last) = places.last() else { break };
             after = *last;
             walked.extend(places);
         }
         assert_eq!(walked, order, "pages of {limit}");
     }
+}
+
+/// Goal: a page is bounded by octets, too, and says whether more follows; method: messages of ten octets and headers of
+/// one, and budgets at their borders.
+#[tokio::test]
+async fn pages_are_bounded_by_octets() {
+    let rig = Rig::new().await;
+    let (_, shards) = rig.owner().await;
+    let (site, ann, ben) = (site(), uid(1), uid(2));
+    let row = |id| MessageRow { body: Some(vec![7; 9].into()), ..message(site, id, 1) };
+    let spill = Spill {
+        messages: (1..=4).map(row).collect(),
+        inbox: (1..=4).map(|id| inbox(site, if id < 4 { ann } else { ben }, 1, 1, id)).collect(),
+        ..Spill::default()
+    };
+    rig.spill(&shards[0], &spill).await.unwrap();
+    let read = async |limit, octets| {
+        let start = page(site, ann, 1, (-1, 0), limit);
+        let requests =
+            [PageRequest { octets, ..start }, PageRequest { octets, ..page(site, ben, 1, (-1, 0), limit) }];
+        let pages = rig.store.pages(&requests).await.unwrap();
+        assert_eq!(pages[1].messages.len(), 1, "each page has its own budget");
+        (pages[0].messages.len(), pages[0].is_end)
+    };
+    for (octets, expected) in
+        [(0, (1, false)), (10, (1, false)), (11, (2, false)), (20, (2, false)), (21, (3, true))]
+    {
+        assert_eq!(read(9, octets).await, expected, "{octets} octets");
+    }
+    assert_eq!(read(3, 100).await, (3, false), "as many as were asked for");
+    assert_eq!(read(2, 11).await, (2, false));
+}
+
+/// Goal: a place whose message is gone hides nothing behind it; method: remove a message by hand, and read on.
+#[tokio::test]
+async fn a_place_without_a_message_is_passed_over() {
+    let rig = Rig::new().await;
+    let (_, shards) = rig.owner().await;
+    let (site, ann) = (site(), uid(1));
+    let spill = Spill {
+        messages: [1, 3].map(|id| message(site, id, 1)).into(),
+        inbox: (1..=3).map(|id| inbox(site, ann, 1, 1, id)).collect(),
+        ..Spill::default()
+    };
+    rig.spill(&shards[0], &spill).await.unwrap();
+    let read = async |after| rig.store.pages(&[page(site, ann, 1, after, 2)]).await.unwrap().remove(0);
+    let first = read((-1, 0)).await;
+    assert_eq!((first.messages.len(), first.last, first.is_end), (1, Some((1, MsgId(2))), false));
+    let second = read((1, 2)).await;
+    assert_eq!((second.messages[0].msg_id, second.is_end), (MsgId(3), true));
 }
 
 /// Goal: with the last ack everything of a message goes, and not before; method: two nodes ack one after the other a
@@ -202,7 +257,8 @@ async fn a_new_node_gets_the_backlog() {
     assert_eq!(rig.store.waiting().await.unwrap(), Waiting { messages: 1, inbox: 1, ..Waiting::default() });
 }
 
-/// Goal: the sweeper is told exactly which bodies are referred to; method: bodies held, freed, and held elsewhere.
+/// Goal: the sweeper gets exactly the bodies that nobody refers to, and nobody refers to those again; method: bodies held,
+/// freed, and held elsewhere; then commits that refer to a condemned one, and to a free one beside it.
 #[tokio::test]
 async fn bodies_are_held_until_freed() {
     let rig = Rig::new().await;
@@ -215,6 +271,67 @@ async fn bodies_are_held_until_freed() {
     rig.commit(&mut shards[0], None, vec![Change::BodyFree { site: here, body: stored(2) }]).await.unwrap();
     let name = |site, n: u128| (site, BodyId(Uuid::from_u128(n)));
     let asked = [name(here, 1), name(here, 2), name(here, 3), name(there, 3), name(there, 1)];
-    let answer = rig.store.bodies_held(&asked).await.unwrap();
-    assert_eq!(answer, [name(here, 1), name(there, 3)].into());
+    let gone = HashSet::from([name(here, 2), name(here, 3), name(there, 1)]);
+    assert_eq!(rig.store.condemn_bodies(&asked).await.unwrap(), gone);
+    assert_eq!(rig.store.condemn_bodies(&asked).await.unwrap(), gone, "condemned twice is condemned");
+    assert_eq!(rig.store.bodies_condemned(&asked).await.unwrap(), gone);
+    assert_eq!(rig.store.waiting().await.unwrap().bodies, 2);
+
+    for changes in [vec![held(here, 3)], vec![held(here, 4), held(here, 2)]] {
+        let result = rig.commit(&mut shards[0], None, changes).await;
+        assert!(matches!(result, Err(CommitError::BodyGone)), "{result:?}");
+    }
+    rig.commit(&mut shards[0], None, vec![held(here, 4), held(here, 1)]).await.unwrap();
+    assert_eq!(rig.store.waiting().await.unwrap().bodies, 3);
+    assert!(rig.store.condemn_bodies(&[name(here, 4)]).await.unwrap().is_empty());
+
+    rig.store.forget_condemned().await.unwrap();
+    assert_eq!(rig.store.bodies_condemned(&asked).await.unwrap(), gone, "a month has not passed");
+    sqlx::query("UPDATE body SET swept_at = swept_at - interval '31 days'").execute(&rig.pool).await.unwrap();
+    rig.store.forget_condemned().await.unwrap();
+    assert!(rig.store.bodies_condemned(&asked).await.unwrap().is_empty());
+}
+
+/// Goal: a commit and a sweep at the same moment cannot both win; method: each begins while the other's transaction is
+/// open, and goes on when that is over.
+#[tokio::test]
+async fn a_body_is_either_held_or_condemned() {
+    let rig = Rig::new().await;
+    let (_, shards) = rig.owner().await;
+    let (here, store) = (site(), rig.store.clone());
+    let blocked = async || {
+        let locks = "SELECT count(*) FROM pg_stat_activity
+                     WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let waiting = async || (rig.count(locks).await > 0).then_some(());
+        tmtp_testkit::eventually(DEADLINE, "the other to wait", waiting).await.unwrap();
+    };
+    let other = async |n, swept_at: Option<&str>| {
+        let mut tx = rig.pool.begin().await.unwrap();
+        sqlx::query(
+            "INSERT INTO body (site_id, body_id, len, chunk, swept_at) VALUES ($1, $2, 0, 0, $3::text::timestamptz)",
+        )
+        .bind(here.0)
+        .bind(stored(n).id.0)
+        .bind(swept_at)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+        tx
+    };
+    let tx = other(1, None).await;
+    let sweep = tokio::spawn({
+        let store = store.clone();
+        async move { store.condemn_bodies(&[(here, stored(1).id)]).await }
+    });
+    blocked().await;
+    tx.commit().await.unwrap();
+    assert!(sweep.await.unwrap().unwrap().is_empty());
+
+    let tx = other(2, Some("2026-01-01")).await;
+    let changes = vec![Change::BodyHeld { site: here, body: stored(2) }];
+    let commit = Commit { shards: vec![ShardCommit { changes, ..part(&shards[0]) }] };
+    let commit = tokio::spawn(async move { store.commit(&commit).await });
+    blocked().await;
+    tx.commit().await.unwrap();
+    assert!(matches!(commit.await.unwrap(), Err(CommitError::BodyGone)));
 }

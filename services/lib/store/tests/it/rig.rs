@@ -23,6 +23,7 @@ pub const DEADLINE: Duration = Duration::from_secs(20);
 pub struct Rig {
     pub store: Store,
     pub pool: PgPool,
+    pub url: String,
 }
 
 impl Rig {
@@ -30,7 +31,7 @@ impl Rig {
         let url = tmtp_testkit::fresh_database();
         let store = Store::connect(&url, 10, DEADLINE).await.unwrap();
         store.migrate(SHARDS).await.unwrap();
-        Self { store, pool: PgPool::connect(&url).await.unwrap() }
+        Self { store, pool: PgPool::connect(&url).await.unwrap(), url }
     }
 
     /// A live worker that owns every shard that is free, in the order of their numbers.
@@ -81,7 +82,7 @@ impl Rig {
     /// The ids that wait for a node, in the order of delivery.
     pub async fn waiting_ids(&self, site: SiteId, user: Uid, num: i16) -> Vec<u64> {
         let pages = self.store.pages(&[page(site, user, num, (-1, 0), 1_000)]).await.unwrap();
-        pages[0].iter().map(|row| row.msg_id.0).collect()
+        pages[0].messages.iter().map(|row| row.msg_id.0).collect()
     }
 
     /// The journal entries of a shard that are left.
@@ -158,7 +159,7 @@ pub fn acks(acks: Vec<RowAck>) -> Spill {
 }
 
 pub fn page(site: SiteId, uid: Uid, num: i16, after: (i16, u64), limit: u32) -> PageRequest {
-    PageRequest { site, uid, node: NodeNum(num), after: (after.0, MsgId(after.1)), limit }
+    PageRequest { site, uid, node: NodeNum(num), after: (after.0, MsgId(after.1)), limit, octets: u64::MAX }
 }
 
 pub fn stored(n: u128) -> StoredBody {

@@ -1,0 +1,286 @@
+//! A whole worker: what becomes of gateways that are gone, of commands that the database refuses, of bodies that nobody
+//! needs, and of more than fits.
+
+use bytes::Bytes;
+use tmtp_bodies::Bodies;
+use tmtp_contract::{Answer, Body, BodyRef, LoginRefusal};
+use tmtp_domain::{BodyId, MsgId, NodeNum, Site, SiteId, Uid, WorkerId};
+use tmtp_testkit::eventually;
+use uuid::Uuid;
+
+use crate::live::{DEADLINE, Place, SHARDS};
+use crate::rig::{ANN, BEN, attach, login, new_alias, post, post_body};
+
+/// Goal: a gateway that is dead when its commands are read blocks no node for longer than a lease, and a live one is not
+/// disturbed; method: a gateway that never beats logs Ann in, then Ann tries elsewhere until she is let in.
+#[tokio::test]
+async fn a_session_of_a_dead_gateway_ends() {
+    let place = Place::new().await;
+    let site = place.site("site.example").await;
+    let worker = place.only_worker().await;
+    let mut alive = place.gateway().live();
+    alive.register(1, &site, BEN).await;
+    let mut dead = place.gateway();
+    dead.register(1, &site, ANN).await;
+
+    let refused = Answer::NotLoggedIn(LoginRefusal::AlreadyConnected);
+    assert_eq!(alive.log_in(2, &site, ANN).await, refused);
+    worker.until_metric("tmtp_worker_sessions_open", |open| open == 1).await;
+    let answer = alive.log_in(3, &site, ANN).await;
+    assert_eq!(answer, Answer::LoggedIn { node: NodeNum(1), ohi: Vec::new() });
+    // Ben's session is the one that was opened first.
+    let Answer::Posted { msg_id, .. } = alive.ask(3, post(1, &[BEN])).await else { panic!("not posted") };
+    alive.hear_until("the post", |alive| alive.got(1).contains(&msg_id).then_some(())).await;
+}
+
+/// Goal: a share is given back once, however long the engine did not listen; method: hold its commit up with a lock while
+/// another worker has a lease for several beats, then count what it takes up again.
+#[tokio::test]
+async fn surplus_is_given_back_once() {
+    let place = Place::new().await;
+    let site = place.site("site.example").await;
+    let worker = place.only_worker().await;
+    let mut gateway = place.gateway().live();
+    gateway.register(1, &site, ANN).await;
+    gateway.register(2, &site, BEN).await;
+    let before = place.epochs().await;
+
+    let mut lock = place.pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM shard FOR UPDATE").execute(&mut *lock).await.unwrap();
+    gateway.publish(vec![(1, post(1, &[BEN]))]).await;
+    place
+        .until("the commit to wait", async |place| {
+            let waits = "SELECT count(*) FROM pg_stat_activity
+                         WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            (place.count(waits).await > 0).then_some(())
+        })
+        .await;
+    let other = WorkerId(Uuid::new_v4());
+    place.store.heartbeat(other, DEADLINE * 5).await.unwrap();
+    beats(&place, 5).await;
+    lock.rollback().await.unwrap();
+
+    let mine = async |place: &Place| place.owners().await.into_values().next();
+    place.until("its share", async |place| (mine(place).await == Some(SHARDS / 2)).then_some(())).await;
+    beats(&place, 5).await;
+    assert_eq!(place.epochs().await, before, "nothing was taken up again");
+    assert_eq!(worker.metric("tmtp_worker_takeovers_total"), i64::from(SHARDS));
+    assert_eq!(mine(&place).await, Some(SHARDS / 2));
+}
+
+/// Waits for so many heartbeats of the worker.
+async fn beats(place: &Place, count: usize) {
+    let lease = "SELECT (extract(epoch FROM min(lease_until)) * 1000)::int8 FROM worker";
+    let (mut seen, mut last) = (0, place.count(lease).await);
+    let beaten = async || {
+        let now = place.count(lease).await;
+        seen += usize::from(now != last);
+        last = now;
+        (seen >= count).then_some(())
+    };
+    eventually(DEADLINE, "heartbeats", beaten).await.unwrap();
+}
+
+/// Goal: what waits in rows is read and told in portions, however many sessions are opened at once; method: windows of half
+/// a portion, twelve sessions with a spilled message each, attached in one batch.
+#[tokio::test]
+async fn waiting_messages_are_read_in_portions() {
+    let place = Place::new().await;
+    let site = place.site("site.example").await;
+    let mut config = place.config();
+    config.delivery.window_bytes = 4 * 1024 * 1024;
+    let worker = place.worker(config).await;
+    let mut gateway = place.gateway().live();
+    let users: Vec<Uid> = (1..=12).map(|n| Uid([n; 20])).collect();
+    gateway.register(100, &site, Uid([99; 20])).await;
+    for (number, user) in (1..).zip(&users) {
+        gateway.register(number, &site, *user).await;
+        gateway.ask(number, tmtp_contract::Command::Detach).await;
+    }
+    let Answer::Posted { msg_id, .. } = gateway.ask(100, post(1, &users)).await else { panic!("not posted") };
+    worker.until_metric("tmtp_worker_spilled_messages_total", |count| count >= 1).await;
+
+    gateway.entries.clear();
+    gateway
+        .publish((1..).zip(&users).map(|(number, user)| (number, attach(*user, 1, &[], 0))).collect())
+        .await;
+    for number in 1..=12 {
+        assert_eq!(gateway.answer(number).await, Answer::Attached);
+        gateway
+            .hear_until("its message", |gateway| gateway.got(number).contains(&msg_id).then_some(()))
+            .await;
+    }
+    assert!(gateway.entries.iter().sum::<usize>() >= 12);
+    assert!(gateway.entries.iter().all(|deliveries| *deliveries <= 4), "{:?}", gateway.entries);
+}
+
+/// Goal: a command whose effect the database refuses is refused, and everything beside it happens; method: a constraint by
+/// a foreign hand, a name that it forbids between two posts in one entry, and all of them again.
+#[tokio::test]
+async fn a_poisonous_command_is_isolated() {
+    let place = Place::new().await;
+    let site = place.site("site.example").await;
+    let worker = place.only_worker().await;
+    sqlx::query("ALTER TABLE name ADD CONSTRAINT harmless CHECK (name <> 'Poison Ivy')")
+        .execute(&place.pool)
+        .await
+        .unwrap();
+    let mut gateway = place.gateway().live();
+    let users = [1, 2, 3].map(|n| Uid([n; 20]));
+    for (number, user) in (1..).zip(users) {
+        gateway.register(number, &site, user).await;
+    }
+    let before = place.epochs().await;
+    let commands =
+        vec![(1, post(1, &[users[2]])), (2, new_alias(2, "Poison Ivy")), (3, post(3, &[users[0]]))];
+    gateway.publish(commands).await;
+    let first = gateway.answer(1).await;
+    assert!(matches!(first, Answer::Posted { .. }), "{first:?}");
+    assert_eq!(gateway.answer(2).await, Answer::Refused("internal error".to_owned()));
+    assert!(matches!(gateway.answer(3).await, Answer::Posted { .. }));
+    assert!(worker.metric("tmtp_worker_commands_poisoned_total") >= 1);
+
+    // Nothing is stuck: the session of the refused command goes on, and a new one can be opened.
+    assert_eq!(gateway.ask(2, new_alias(4, "Ivy Poison")).await, Answer::Done);
+    assert_eq!(gateway.ask(1, post(1, &[users[2]])).await, first, "and nothing has happened twice");
+    let raised: i64 = place.epochs().await.iter().zip(&before).map(|(now, then)| now - then).sum();
+    assert!((1..=4).contains(&raised), "only the shard of the command starts over: {raised}");
+    assert_eq!(place.count("SELECT count(*) FROM name").await, 1);
+}
+
+/// Goal: a site that the worker has not heard of is looked up, whatever is asked for first; method: a site and a member
+/// that no directory tells of, and a session that is attached, not logged in.
+#[tokio::test]
+async fn an_unknown_site_is_looked_up() {
+    let place = Place::new().await;
+    let _worker = place.only_worker().await;
+    let mut gateway = place.gateway().live();
+    // A revision below all others: nobody who asks what is new since some revision finds it.
+    sqlx::raw_sql("ALTER TABLE site DISABLE TRIGGER site_revised").execute(&place.pool).await.unwrap();
+    let id = SiteId(Uuid::new_v4());
+    sqlx::query(
+        "WITH s AS (INSERT INTO site (site_id, shard_id, revision, name, registration) VALUES ($1, 2, -1, 'x', 'open')),
+              m AS (INSERT INTO member (site_id, uid) VALUES ($1, $2))
+         INSERT INTO node (site_id, uid, num, secret, label) VALUES ($1, $2, 1, decode(repeat('00', 32), 'hex'), 'x')",
+    )
+    .bind(id.0)
+    .bind(ANN.0.as_slice())
+    .execute(&place.pool)
+    .await
+    .unwrap();
+    let site: Site = place.store.sites(&[id]).await.unwrap().remove(0);
+    gateway.session(1, &site, ANN);
+    assert_eq!(gateway.ask(1, attach(ANN, 1, &[], 0)).await, Answer::Attached);
+}
+
+/// Goal: a body that no message refers to is removed at once, and one that a message refers to is not; method: a refused
+/// post, one that is sent again with the same and with another body, and one whose body was condemned.
+#[tokio::test]
+async fn bodies_of_no_message_are_removed() {
+    let place = Place::new().await;
+    let site = place.site("site.example").await;
+    let worker = place.only_worker().await;
+    let bodies = Bodies::open(&worker.cx.config.bodies()).unwrap();
+    let mut gateway = place.gateway().live();
+    gateway.register(1, &site, ANN).await;
+    gateway.register(2, &site, BEN).await;
+    let upload = async |n: u128| {
+        let body = BodyRef { id: BodyId(Uuid::from_u128(n)), len: 5, chunk: bodies.chunk_octets() };
+        bodies.put_chunk(site.id, body.id, 0, Bytes::from_static(b"hello")).await.unwrap();
+        body
+    };
+    let is_there = async |body: &BodyRef| bodies.get_chunk(site.id, body, 0).await.unwrap().is_some();
+    let until_gone = async |body: &BodyRef| {
+        let gone = async || (!is_there(body).await).then_some(());
+        eventually(DEADLINE, "the body to go", gone).await.unwrap();
+    };
+
+    let refused = upload(1).await;
+    let answer = gateway.ask(1, post_body(1, &[Uid([9; 20])], Body::Stored(refused))).await;
+    assert!(matches!(answer, Answer::Refused(_)), "{answer:?}");
+    until_gone(&refused).await;
+
+    let (kept, again) = (upload(2).await, upload(3).await);
+    let first = gateway.ask(1, post_body(2, &[BEN], Body::Stored(kept))).await;
+    assert!(matches!(first, Answer::Posted { .. }), "{first:?}");
+    for body in [kept, again] {
+        assert_eq!(gateway.ask(1, post_body(2, &[BEN], Body::Stored(body))).await, first);
+    }
+    // Removals are made in their order, so the one that was not to be removed has been looked at.
+    until_gone(&again).await;
+    assert!(is_there(&kept).await);
+
+    let late = upload(4).await;
+    assert_eq!(place.store.condemn_bodies(&[(site.id, late.id), (site.id, kept.id)]).await.unwrap().len(), 1);
+    let answer = gateway.ask(1, post_body(4, &[BEN], Body::Stored(late))).await;
+    assert_eq!(answer, Answer::Refused("data took too long".to_owned()));
+    assert_eq!(gateway.ask(1, post_body(4, &[BEN], Body::Stored(late))).await, answer);
+    assert_eq!(worker.metric("tmtp_worker_commands_poisoned_total"), 0);
+}
+
+/// Goal: memory is bounded for the worker as a whole, not for each of its shards; method: bounds that two shards reach
+/// together, and neither alone.
+#[tokio::test]
+async fn bounds_hold_for_all_shards_together() {
+    let place = Place::new().await;
+    let mut sites = Vec::new();
+    while sites.len() < 2 {
+        let site = place.site(&format!("site{}.example", Uuid::new_v4())).await;
+        if sites.iter().all(|other: &Site| other.shard != site.shard) {
+            sites.push(site);
+        }
+    }
+    let mut config = place.config();
+    config.journal.spill_after = DEADLINE * 10;
+    config.journal.spill_bytes = 60_000;
+    config.delivery.receipts_max = 4;
+    let worker = place.worker(config).await;
+    let mut gateway = place.gateway().live();
+    for (number, site) in (0..).zip(&sites) {
+        gateway.register(number * 2 + 1, site, ANN).await;
+        gateway.register(number * 2 + 2, site, BEN).await;
+    }
+    let large = |n: u8| post_body(n, &[BEN], Body::Inline(vec![n; 20_000].into()));
+    let mut ids: Vec<MsgId> = Vec::new();
+    for (session, n) in [(1, 1), (1, 2), (3, 3), (3, 4)] {
+        let Answer::Posted { msg_id, .. } = gateway.ask(session, large(n)).await else {
+            panic!("not posted")
+        };
+        ids.push(msg_id);
+    }
+    worker.until_metric("tmtp_worker_owed_bytes", |octets| octets < 60_000).await;
+    assert!(worker.metric("tmtp_worker_spills_total") >= 1);
+
+    // Three requests of each site; two of each are remembered.
+    for (session, n) in [(1, 5), (3, 6)] {
+        gateway.ask(session, post(n, &[BEN])).await;
+    }
+    worker.until_metric("tmtp_worker_receipts", |count| count <= 4).await;
+    let Answer::Posted { msg_id, .. } = gateway.ask(1, large(2)).await else { panic!("not posted") };
+    assert_eq!(msg_id, ids[1], "the youngest are remembered");
+}
+
+/// Goal: how far a worker is behind can be seen; method: hold its commit up with a lock, publish more, look at the gauges,
+/// and again when the lock is gone.
+#[tokio::test]
+async fn the_lag_is_measured() {
+    let place = Place::new().await;
+    let site = place.site("site.example").await;
+    let worker = place.only_worker().await;
+    let mut gateway = place.gateway().live();
+    gateway.register(1, &site, ANN).await;
+    let mut lock = place.pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM shard FOR UPDATE").execute(&mut *lock).await.unwrap();
+    for number in 2..=4 {
+        gateway.session(number, &site, BEN);
+        gateway.publish(vec![(number, login(BEN, 1))]).await;
+    }
+    gateway.publish(vec![(1, post(1, &[ANN]))]).await;
+    worker.until_metric("tmtp_worker_commands_waiting", |count| count == 4).await;
+    assert_eq!(worker.metric("tmtp_worker_commands_waiting_most"), 4);
+    worker.until_metric("tmtp_worker_commands_oldest_seconds", |age| age >= 2).await;
+    lock.rollback().await.unwrap();
+    for metric in ["commands_waiting", "commands_waiting_most", "commands_oldest_seconds"] {
+        worker.until_metric(&format!("tmtp_worker_{metric}"), |value| value == 0).await;
+    }
+}
