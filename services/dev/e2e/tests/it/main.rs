@@ -24,6 +24,7 @@ mod pattern;
 mod pressure;
 mod queue;
 mod resend;
+mod scripts;
 mod silence;
 mod sites;
 mod slow_reader;
