@@ -108,7 +108,11 @@ impl Place {
     }
 
     fn ctl(&self, words: &[&str]) -> Result<String> {
-        let output = Command::new(tmtp_e2e::binary("tmtpctl")?).args(words).env_clear().output()?;
+        let output = Command::new(tmtp_e2e::binary("tmtpctl")?)
+            .args(words)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .output()?;
         ensure!(output.status.success(), "{words:?}: {}", shown(&output));
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
