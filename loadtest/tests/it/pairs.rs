@@ -46,7 +46,8 @@ async fn run(options: Options) -> Report {
 async fn a_right_server_passes() {
     let toy = Toy::start(Fault::None).await;
     for size in [24, 40_000] {
-        let report = run(Options { size, ..options(&toy) }).await;
+        // Without a warm-up, in which a quick machine could do all of it.
+        let report = run(Options { size, warmup: Duration::ZERO, ..options(&toy) }).await;
         assert!(report.is_clean(), "{report}");
         assert!(report.posts_acked >= 400 && report.deliveries == report.posts_acked, "{report}");
         assert_eq!(report.posted, report.posts_acked);

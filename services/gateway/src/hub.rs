@@ -269,6 +269,7 @@ impl Host for Hub {
             Count::Ack => metrics.acks_total.inc(),
             Count::BodyIn(octets) => metrics.body_octets_in_total.inc_by(octets as u64),
             Count::Reattach(cause) => metrics.reattach_total.with_label_values(&[cause.label()]).inc(),
+            Count::NoticeDropped => metrics.notices_dropped_total.inc(),
             Count::Unwritable => metrics.unwritable_total.inc(),
         }
     }

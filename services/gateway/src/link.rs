@@ -321,13 +321,13 @@ impl Link {
 impl Drop for Link {
     /// However the link ends, its session hears of it, and an upload that has broken off is removed.
     fn drop(&mut self) {
-        let discard = self.hub.turn(&self.entry, |session, turn| {
+        let discards: Vec<_> = self.hub.turn(&self.entry, |session, turn| {
             session.socket_closed(turn);
-            session.take_upload()
+            std::iter::from_fn(|| session.take_upload()).collect()
         });
         let under_way = self.upload.take();
-        if discard.is_some() || under_way.is_some() {
-            body::finish(&self.hub.bodies, self.entry.site, under_way, discard);
+        if !discards.is_empty() || under_way.is_some() {
+            body::finish(&self.hub.bodies, self.entry.site, under_way, discards);
         }
     }
 }

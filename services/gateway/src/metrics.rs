@@ -40,6 +40,8 @@ tmtp_chassis::metrics! {
         frames_refused_total: IntCounterVec["reason" = Reason::LABELS],
         /// Messages put in line for clients, repeats included.
         deliveries_total: IntCounter,
+        /// Notices of presence that were dropped, because too many waited for a client.
+        notices_dropped_total: IntCounter,
         /// Messages that could not be written to a client; only a bug or a lost body makes one.
         unwritable_total: IntCounter,
         /// Acks of clients that were passed to the workers.

@@ -14,12 +14,15 @@ mod ending;
 mod frames;
 mod home;
 mod host;
+mod ops;
 mod post;
+mod presence;
 mod requests;
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +34,7 @@ use deliveries::Deliveries;
 use frames::render_ack;
 use home::{Expect, Home};
 use post::Incoming;
+use presence::Presence;
 
 pub use deliveries::Output;
 pub use host::{Cause, Count, Host, Intake, Limits, Reason, Trace, Turn};
@@ -45,11 +49,14 @@ mod quit {
     pub const BASE32: &str = "corrupt base32 value";
     pub const LOGIN: &str = "login failed";
     pub const LOGOUT: &str = "logout ok";
+    pub const TOO_LONG: &str = "data too long for request type";
+    pub const TOO_SHORT: &str = "data too short for request type";
+    pub const NOT_UTF8: &str = "data not valid UTF8";
+    pub const NO_RECIPIENTS: &str = "recipient list empty";
 }
 
 /// Texts of refusals by this gateway, in acks.
 mod refused {
-    pub const UNAVAILABLE: &str = "operation not available at this site";
     pub const BODY_TOO_LARGE: &str = "attachment exceeds the limit of this site";
     pub const STORE: &str = "attachment could not be stored, please send again";
     pub const OVERLOADED: &str = "overloaded, please send again";
@@ -111,9 +118,12 @@ pub struct Session {
     ending: Ending,
     decoder: Decoder<Request>,
     incoming: Option<Incoming>,
-    upload: Option<Upload>,
+    /// To be done at the body store, one at a time.
+    uploads: VecDeque<Upload>,
     home: Home,
     deliveries: Deliveries,
+    /// Nothing for most: clients that show presence to nobody and are shown none.
+    presence: Option<Box<Presence>>,
     /// Frames that overtake deliveries: acks, `info`, `quit`. Whole frames, one behind the other.
     replies: Vec<u8>,
     login_by: Duration,
@@ -137,8 +147,9 @@ impl Session {
             ending: Ending::No,
             decoder: Decoder::new(),
             incoming: None,
-            upload: None,
+            uploads: VecDeque::new(),
             deliveries: Deliveries::default(),
+            presence: None,
             replies: Vec::new(),
             login_by,
             heard: Duration::ZERO,
@@ -198,13 +209,17 @@ impl Session {
 
     /// What to do at the body store, if anything. Ask when nothing is under way there.
     pub fn take_upload(&mut self) -> Option<Upload> {
-        self.upload.take()
+        let next = self.uploads.pop_front();
+        if self.uploads.is_empty() {
+            self.uploads = VecDeque::new();
+        }
+        next
     }
 
     /// A `Put` has ended.
     pub fn uploaded(&mut self, t: &mut Turn<'_>, success: bool) {
         let Some(Incoming::Post(post)) = &mut self.incoming else { return };
-        self.upload = post.stored(success).or(self.upload.take());
+        self.uploads.extend(post.stored(success));
         // The decoder is idle when the whole frame has come, and then nothing else will drive the post on.
         let complete = self.decoder.is_idle();
         self.go_on_with_post(t, complete);
@@ -216,6 +231,9 @@ impl Session {
     /// The next thing to write; see [`Output`]. The buffer has to be empty. `fetched` names the body whose first
     /// chunk is at hand.
     pub fn output(&mut self, t: &mut Turn<'_>, fetched: Option<BodyId>, buffer: &mut Vec<u8>) -> Output {
+        if let Some(presence) = &mut self.presence {
+            presence.write(&mut self.replies);
+        }
         std::mem::swap(buffer, &mut self.replies);
         let output = self.deliveries.output(fetched, buffer, || t.host.count(Count::Unwritable));
         self.writing |= matches!(output, Output::Frames | Output::Stream(_));
@@ -224,7 +242,9 @@ impl Session {
 
     /// Something waits to be taken by [`Self::output`].
     pub fn has_output(&self) -> bool {
-        !self.replies.is_empty() || self.deliveries.has_line()
+        !self.replies.is_empty()
+            || self.deliveries.has_line()
+            || self.presence.as_ref().is_some_and(|presence| presence.has_notices())
     }
 
     /// The data of the next message is gone from the body store.
@@ -268,6 +288,7 @@ impl Session {
         self.replies = Vec::new();
         self.decoder = Decoder::new();
         self.probed_until = None;
+        self.presence = None;
         self.ending = Ending::Gone { since: t.now };
     }
 }
@@ -316,6 +337,25 @@ impl Session {
         } else if !self.home.is_attaching() {
             // The home answered our opening and yet delivers to another one: an older command overtook it.
             self.reattach(t, Cause::Stale);
+        }
+    }
+
+    /// Who is online for this client, and who is not.
+    pub fn ohi(&mut self, t: &mut Turn<'_>, opened: u64, online: &[Uid], offline: &[Uid]) {
+        // What belongs to another opening is sorted out by the opening itself.
+        if !self.is_open() || opened != self.home.opened() {
+            return;
+        }
+        let presence = self.presence.get_or_insert_default();
+        let dropped = presence.learn(online, offline);
+        (0..dropped).for_each(|_| t.host.count(Count::NoticeDropped));
+        t.wake |= presence.has_notices();
+    }
+
+    /// To whom this client's user shows presence.
+    pub fn shows(&mut self, opened: u64, version: u64, full: bool, added: &[Uid], dropped: &[Uid]) {
+        if self.is_open() && opened == self.home.opened() {
+            self.presence.get_or_insert_default().shows(version, full, added, dropped);
         }
     }
 
@@ -375,7 +415,9 @@ impl Session {
             // Behind the opening with the rest, so that the home does not send again what the client has acked.
             self.home.hold(Command::Acks { ids: self.deliveries.take_acked() }, Expect::Done);
         }
-        self.home.attach_again(t, node, self.deliveries.in_flight());
+        let (showing, seen) = self.presence.as_mut().map(|presence| presence.attach()).unwrap_or_default();
+        let state = home::Resumed { in_flight: self.deliveries.in_flight(), showing, seen };
+        self.home.attach_again(t, node, state);
     }
 
     /// The command stream has room again.

@@ -31,8 +31,22 @@ use crate::vitals::Vitals;
 use isolate::Isolation;
 
 /// Kinds of commands, for the metrics.
-pub const KINDS: &[&str] =
-    &["register", "login", "attach", "detach", "present", "new_alias", "new_node", "post", "acks"];
+pub const KINDS: &[&str] = &[
+    "register",
+    "login",
+    "attach",
+    "detach",
+    "present",
+    "new_alias",
+    "new_node",
+    "ohi_edit",
+    "group_invite",
+    "group_edit",
+    "post",
+    "post_notify",
+    "ping",
+    "acks",
+];
 
 /// How often the engine looks at what time brings: spills, waits that end, progress to be recorded.
 const TICK: Duration = Duration::from_millis(500);
@@ -147,6 +161,10 @@ impl Engine {
                 }
                 _ = ticks.tick() => self.tick().await,
             }
+            // Sessions may have ended beside a batch, and others have to hear of it.
+            if self.homes.values().any(Home::has_news) {
+                self.tell(&[]).await;
+            }
             self.show();
         }
         self.commit_and_tell(true).await;
@@ -228,7 +246,12 @@ fn kind(command: &Command) -> &'static str {
         Command::Present { .. } => "present",
         Command::NewAlias { .. } => "new_alias",
         Command::NewNode { .. } => "new_node",
+        Command::OhiEdit { .. } => "ohi_edit",
+        Command::GroupInvite { .. } => "group_invite",
+        Command::GroupEdit { .. } => "group_edit",
         Command::Post { .. } => "post",
+        Command::PostNotify { .. } => "post_notify",
+        Command::Ping { .. } => "ping",
         Command::Acks { .. } => "acks",
     }
 }

@@ -8,11 +8,15 @@
 //! | queues: what is owed and not yet in rows | the journal |
 //! | acks of messages that are in rows | the journal |
 //! | receipts of requests | the journal and `receipts` |
-//! | sessions | the gateways, which attach them again |
-//! | members | rows; a cache, true as long as the shard is ours |
+//! | sessions, presence | the gateways, which attach them again |
+//! | members, groups | rows; a cache, true as long as the shard is ours |
 
 mod decide;
 mod deliver;
+mod groups;
+mod ohi;
+mod opening;
+mod posts;
 mod receipts;
 mod recover;
 mod session;
@@ -24,7 +28,8 @@ use std::time::Duration;
 
 use tmtp_contract::{BodyRef, Effect, Envelope, Event, JournalEntry, Message};
 use tmtp_domain::{
-    BodyId, Epoch, GatewayId, Member, MsgId, NodeNum, Owed, SessionId, ShardId, Site, SiteId, Uid,
+    BodyId, Epoch, GatewayId, Group, Member, MsgId, NameHolder, NodeNum, Owed, Presence, Sender, SessionId,
+    ShardId, Site, SiteId, Uid,
 };
 use tmtp_store::{Change, OwnedShard, ShardCommit};
 
@@ -49,6 +54,13 @@ pub struct NodeKey {
     pub uid: Uid,
     /// Which.
     pub node: NodeNum,
+}
+
+impl NodeKey {
+    /// The node as one that sends.
+    fn sender(&self) -> Sender {
+        Sender { uid: self.uid, node: self.node }
+    }
 }
 
 /// The time at which a batch is decided.
@@ -83,7 +95,17 @@ pub struct World<'w> {
     /// Sites, by id.
     pub sites: &'w HashMap<SiteId, Site>,
     /// Names that the batch asks for, and whose they are.
-    pub names: &'w mut HashMap<(SiteId, String), Uid>,
+    pub names: &'w mut Names,
+}
+
+/// Whose names are, as far as a batch asks for them.
+pub type Names = HashMap<(SiteId, String), NameHolder>;
+
+impl World<'_> {
+    /// Whose a name is.
+    fn holder(&self, site: SiteId, name: &str) -> Option<NameHolder> {
+        self.names.get(&(site, name.to_owned())).copied()
+    }
 }
 
 /// What a batch needs from the database before it can be decided.
@@ -93,10 +115,28 @@ pub struct Wanted {
     pub members: HashSet<(SiteId, Uid)>,
     /// Names.
     pub names: HashSet<(SiteId, String)>,
+    /// Groups.
+    pub groups: HashSet<(SiteId, String)>,
     /// Sites.
     pub sites: HashSet<SiteId>,
     /// Stored bodies that messages are to refer to: were they removed?
     pub bodies: HashSet<(SiteId, BodyId)>,
+}
+
+impl Wanted {
+    /// Leaves out what has been asked for before, and remembers the rest in `asked`. False when nothing is left.
+    pub fn leave_out(&mut self, asked: &mut Self) -> bool {
+        self.members.retain(|key| asked.members.insert(*key));
+        self.names.retain(|key| asked.names.insert(key.clone()));
+        self.groups.retain(|key| asked.groups.insert(key.clone()));
+        self.sites.retain(|key| asked.sites.insert(*key));
+        self.bodies.retain(|key| asked.bodies.insert(*key));
+        !(self.members.is_empty()
+            && self.names.is_empty()
+            && self.groups.is_empty()
+            && self.sites.is_empty()
+            && self.bodies.is_empty())
+    }
 }
 
 /// What gateways are told once the batch is committed.
@@ -143,6 +183,10 @@ pub struct Home {
     row_acks_count: usize,
     receipts: Receipts,
     members: HashMap<(SiteId, Uid), Member>,
+    groups: HashMap<(SiteId, String), Group>,
+    presence: HashMap<SiteId, Presence<SessionKey>>,
+    /// Whom the clients of sessions that came back believe to be online, until nobody else is waited for.
+    unsettled: HashMap<SessionKey, BTreeSet<Uid>>,
     sessions: HashMap<SessionKey, Session>,
     occupied: HashMap<NodeKey, SessionKey>,
     /// How many sessions each gateway has here; those that have some.
@@ -181,6 +225,9 @@ impl Home {
             row_acks_count: 0,
             receipts: Receipts::new(limits.dedupe_window, limits.receipts_max),
             members: HashMap::new(),
+            groups: HashMap::new(),
+            presence: HashMap::new(),
+            unsettled: HashMap::new(),
             sessions: HashMap::new(),
             occupied: HashMap::new(),
             gateways: HashMap::new(),
@@ -243,6 +290,11 @@ impl Home {
         self.members.insert((site, member.uid), member);
     }
 
+    /// Takes a group that was loaded.
+    pub fn learn_group(&mut self, site: SiteId, gid: String, group: Group) {
+        self.groups.insert((site, gid), group);
+    }
+
     /// Takes note of a body that was removed; holds until the next commit.
     pub fn learn_condemned(&mut self, site: SiteId, body: BodyId) {
         self.condemned.insert((site, body));
@@ -258,8 +310,12 @@ impl Home {
         self.receipts.limit(most);
     }
 
-    /// Forgets cached members beyond the bound, those with a session last. They are loaded again when needed.
+    /// Forgets cached members beyond the bound, those with a session last, and groups of as many members. They are
+    /// loaded again when needed.
     pub fn forget_members(&mut self) {
+        if self.groups.values().map(Group::len).sum::<usize>() > self.limits.members_max {
+            self.groups.clear();
+        }
         if self.members.len() > self.limits.members_max {
             let here: HashSet<(SiteId, Uid)> = self.occupied.keys().map(|key| (key.site, key.uid)).collect();
             self.members.retain(|key, _| here.contains(key));
@@ -306,6 +362,11 @@ impl Home {
     /// Takes what gateways are to be told.
     pub fn take_outbox(&mut self) -> Outbox {
         std::mem::take(&mut self.outbox)
+    }
+
+    /// True when gateways are to be told something.
+    pub fn has_news(&self) -> bool {
+        !self.outbox.answers.is_empty() || !self.outbox.pushes.is_empty()
     }
 
     /// The latest answer of this batch, for tracing.

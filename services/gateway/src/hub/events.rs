@@ -103,6 +103,12 @@ impl Events {
                 let _entered = span.as_ref().map(tracing::Span::enter);
                 to(hub, session, |session, turn| session.deliver(turn, opened, message));
             }
+            Event::Ohi { session, opened, online, offline } => {
+                to(hub, session, |session, turn| session.ohi(turn, opened, &online, &offline));
+            }
+            Event::Shows { session, opened, version, full, added, dropped } => {
+                to(hub, session, |session, _| session.shows(opened, version, full, &added, &dropped));
+            }
             Event::Close { session, opened, reason } => {
                 to(hub, session, |session, turn| session.close(turn, opened, reason));
             }

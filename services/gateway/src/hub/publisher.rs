@@ -180,8 +180,20 @@ fn batches(taken: Vec<(ShardId, Envelope)>) -> Vec<Vec<(ShardId, Vec<Envelope>)>
 fn size(envelope: &Envelope) -> usize {
     let payload = match &envelope.command {
         Command::Post { recipients, body, .. } => recipients.len() * 48 + body.inline_len(),
+        Command::PostNotify { recipients, note_recipients, body, note_body, .. } => {
+            (recipients.len() + note_recipients.len()) * 48 + body.inline_len() + note_body.inline_len()
+        }
+        Command::Ping { from, to, body, .. } => from.len() + to.len() + body.inline_len(),
+        Command::GroupInvite { gid, from, to, body, .. } => {
+            gid.len() + from.len() + to.len() + body.inline_len()
+        }
+        Command::GroupEdit { gid, edit, .. } => gid.len() + edit.octets(),
+        Command::OhiEdit { list, .. } => list.iter().map(|item| item.id.len() + 8).sum(),
         Command::Acks { ids } => ids.len() * 9,
-        Command::Attach(attach) => attach.in_flight.len() * 9,
+        Command::Attach(attach) => {
+            let shown = attach.showing.as_ref().map_or(0, |showing| showing.uids.len());
+            attach.in_flight.len() * 9 + (shown + attach.seen.len()) * 22
+        }
         Command::NewAlias { alias, .. } => alias.len(),
         Command::NewNode { label, .. } | Command::Register { label, .. } => label.len(),
         Command::Login { .. } | Command::Detach | Command::Present { .. } => 0,

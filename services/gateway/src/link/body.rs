@@ -67,15 +67,16 @@ impl Upload {
 
 /// Ends what is under way for a link that is gone, and then removes what has broken off, in this order: a chunk that
 /// lands behind the removal would stay until it is swept.
-pub fn finish(bodies: &Bodies, site: SiteId, under_way: Option<Upload>, discard: Option<session::Upload>) {
+pub fn finish(bodies: &Bodies, site: SiteId, under_way: Option<Upload>, discards: Vec<session::Upload>) {
     // None at the end of the process, when the runtime goes away with its links; then it is swept.
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-    let discard = discard.map(|discard| Upload::start(bodies, site, discard));
+    let discards: Vec<Upload> =
+        discards.into_iter().map(|discard| Upload::start(bodies, site, discard)).collect();
     runtime.spawn(async move {
         if let Some(upload) = under_way {
             upload.work.await;
         }
-        if let Some(discard) = discard {
+        for discard in discards {
             discard.work.await;
         }
     });

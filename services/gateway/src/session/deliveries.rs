@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tmtp_contract::{Body, BodyRef, Content, Message};
-use tmtp_domain::{BodyId, MsgId};
+use tmtp_domain::{BodyId, MsgId, OhiAct, OhiItem};
 use tmtp_wire::{Response, Std, TooLong, UserChange};
 
 /// Small frames are gathered into one write up to about this many octets: one full TLS record.
@@ -201,25 +201,55 @@ fn render(message: &Message, out: &mut Vec<u8>) -> Result<(), TooLong> {
             std,
             change: UserChange::Node { label: label.as_str().into(), node_id: node_id.as_str().into() },
         },
+        Content::Notify { post_id } => Response::Notify { std, post_id: post_id.to_string().into() },
+        Content::Ping { alias, to } => {
+            Response::Ping { std, alias: alias.as_str().into(), to: to.as_str().into() }
+        }
+        Content::Invite { gid, alias, to } => Response::Invite {
+            std,
+            gid: gid.as_str().into(),
+            alias: alias.as_str().into(),
+            to: to.as_str().into(),
+        },
+        Content::Member { act, gid, alias, new_alias } => Response::Member {
+            std,
+            act: act.word().into(),
+            gid: gid.as_str().into(),
+            alias: alias.as_str().into(),
+            new_alias: new_alias.as_deref().map(Cow::Borrowed),
+        },
+        Content::OhiEdit { act, list } => ohi_edit(std, *act, list),
     };
     response.encode(out)
 }
 
+fn ohi_edit<'a>(std: Std<'a>, act: OhiAct, list: &[OhiItem]) -> Response<'a> {
+    let item = |item: &OhiItem| tmtp_wire::Recipient { id: item.id.clone(), kind: item.kind };
+    Response::OhiEdit { std, recipients: list.iter().map(item).collect(), kind: act.word().into() }
+}
+
 /// Whether the message that tells a new node's password can be written as a frame.
 pub fn new_node_fits(label: &str, node_id: &str) -> bool {
+    let change = UserChange::Node { label: label.into(), node_id: node_id.into() };
     // Escaping makes six octets of one at most, and everything else is small: the short ones need no trial.
-    if label.len() < 8_000 {
-        return true;
-    }
-    let widest = "f".repeat(32);
+    label.len() < 8_000 || fits(|std| Response::User { std, change })
+}
+
+/// Whether the message that tells of an OhiEdit can be written as a frame. Its items are spelled longer than in the
+/// request.
+pub fn ohi_edit_fits(act: OhiAct, list: &[OhiItem]) -> bool {
+    let octets: usize = list.iter().map(|item| item.id.len() * 6 + 24).sum();
+    octets < 60_000 || fits(|std| ohi_edit(std, act, list))
+}
+
+fn fits<'a>(response: impl FnOnce(Std<'a>) -> Response<'a>) -> bool {
     let std = Std {
-        from: Cow::Borrowed(&widest),
+        from: "f".repeat(32).into(),
         id: "ffffffffffffffff".into(),
         posted: "9999-12-31T23:59:59.999Z".into(),
         data: tmtp_wire::DataInfo::default(),
     };
-    let change = UserChange::Node { label: label.into(), node_id: node_id.into() };
     // The checksum's digits vary from message to message: leave room for the longest.
     let mut out = Vec::new();
-    Response::User { std, change }.encode(&mut out).is_ok() && out.len() + 10 <= tmtp_wire::HEADER_MAX
+    response(std).encode(&mut out).is_ok() && out.len() + 10 <= tmtp_wire::HEADER_MAX
 }

@@ -10,6 +10,7 @@ use tmtp_wire::Response;
 use super::frames::{push_frame, push_info, push_registered};
 use super::home::Expect;
 use super::post::Incoming;
+use super::presence::Presence;
 use super::{Count, Ending, Exit, Limits, Opening, Phase, Reason, Session, Turn};
 
 /// Beginning and end.
@@ -30,6 +31,9 @@ impl Session {
             _ => return,
         };
         push_info(&mut self.replies, &ohi);
+        if !ohi.is_empty() {
+            self.presence = Some(Box::new(Presence::of(&ohi)));
+        }
         self.phase = Phase::Open { uid, node };
         self.heard = t.now;
         self.home.settle(t, seq, Vec::new(), &mut self.replies);
@@ -89,7 +93,7 @@ impl Session {
     /// A request that has not come completely leaves no trace; what waits for the client is not written.
     fn abandon_input(&mut self) {
         if let Some(Incoming::Post(post)) = self.incoming.take() {
-            self.upload = post.discard();
+            self.uploads.extend(post.discard());
         }
         self.deliveries.drop_line();
     }

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use tmtp_contract::{Attach, Command, Envelope};
+use tmtp_contract::{Attach, Command, Envelope, Showing};
 use tmtp_domain::{MsgId, NodeNum, SessionId, SiteId, Uid};
 
 use super::host::{Trace, Turn};
@@ -28,6 +28,10 @@ pub enum Expect {
 
 /// A place in the queue.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every place is a command, and a box is one more allocation for each"
+)]
 enum Place {
     /// A command, published under this number.
     Command { seq: u64, command: Command, expect: Expect, octets: usize, trace: Option<Box<Trace>> },
@@ -46,6 +50,17 @@ enum Standing {
     Leaving,
     /// The home holds nothing of this session any more.
     Over,
+}
+
+/// What a session brings along when it is opened again.
+#[derive(Debug)]
+pub struct Resumed {
+    /// Messages that are not to be sent again.
+    pub in_flight: Vec<MsgId>,
+    /// To whom the user shows presence.
+    pub showing: Option<Showing>,
+    /// Whom the client believes to be online.
+    pub seen: Vec<Uid>,
 }
 
 /// The conversation with the home.
@@ -243,7 +258,7 @@ impl Home {
 
     /// Opens the session again under new numbers, and publishes all that is unanswered behind that. Without a node
     /// (the login itself is unanswered) the login opens the session as it did before.
-    pub fn attach_again(&mut self, t: &mut Turn<'_>, node: Option<(Uid, NodeNum)>, in_flight: Vec<MsgId>) {
+    pub fn attach_again(&mut self, t: &mut Turn<'_>, node: Option<(Uid, NodeNum)>, state: Resumed) {
         if self.is_over() {
             return;
         }
@@ -254,7 +269,8 @@ impl Home {
             self.next += 1;
             let pending =
                 self.queue.iter().filter(|place| matches!(place, Place::Command { .. })).count() as u64;
-            let attach = Command::Attach(Attach { uid, node, in_flight, pending });
+            let Resumed { in_flight, showing, seen } = state;
+            let attach = Command::Attach(Attach { uid, node, in_flight, pending, showing, seen });
             t.publish.push(self.envelope(self.opened, None, attach));
         }
         for index in 0..self.queue.len() {

@@ -57,6 +57,8 @@ pub enum Count {
     BodyIn(usize),
     /// Sessions that were opened again.
     Reattach(Cause),
+    /// A notice of presence that was dropped, because too many wait for the client.
+    NoticeDropped,
     /// A message that cannot be written as a frame. Only a bug makes one.
     Unwritable,
 }
@@ -70,8 +72,8 @@ pub enum Reason {
     Order,
     /// The home did not open the session.
     Login,
-    /// The operation is not offered.
-    Unavailable,
+    /// Its data is not what the operation takes.
+    Data,
     /// Beyond a limit of this gateway.
     TooLarge,
     /// The gateway's budget is used up.
@@ -85,7 +87,7 @@ pub enum Reason {
 impl Reason {
     /// All of them, as metric labels.
     pub const LABELS: &'static [&'static str] =
-        &["header", "order", "login", "unavailable", "too_large", "overloaded", "store", "home"];
+        &["header", "order", "login", "data", "too_large", "overloaded", "store", "home"];
 
     /// The label.
     pub fn label(self) -> &'static str {

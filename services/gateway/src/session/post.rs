@@ -31,19 +31,50 @@ pub enum Upload {
 pub enum Incoming {
     /// Its data is thrown away, and then its ack has this error.
     Refused { id: String, error: &'static str },
-    /// A post.
+    /// A message for the recipients' devices.
     Post(Box<Post>),
+    /// A short text.
+    Text(Box<Text>),
 }
 
-/// A post whose data is arriving.
+/// What a request with large data asks for.
+#[derive(Debug)]
+pub enum Demand {
+    /// Post.
+    Post {
+        /// `for`.
+        recipients: Vec<Recipient>,
+    },
+    /// PostNotify.
+    PostNotify {
+        /// `for`.
+        recipients: Vec<Recipient>,
+        /// `notefor`.
+        note_recipients: Vec<Recipient>,
+        /// `fornotself`.
+        for_not_self: bool,
+    },
+}
+
+/// A post whose data is arriving. A note comes before the message.
 pub struct Post {
     id: String,
-    recipients: Vec<Recipient>,
-    data: DataInfo,
+    demand: Demand,
+    note: Option<Part>,
+    message: Part,
     digest: digest::Context,
-    sink: Sink,
     /// Octets of the header, for the budget.
     header_octets: usize,
+    failed: bool,
+}
+
+/// One body of a request.
+#[derive(Debug)]
+pub struct Part {
+    info: DataInfo,
+    /// Octets that have come.
+    taken: u64,
+    sink: Sink,
 }
 
 #[derive(Debug)]
@@ -52,8 +83,6 @@ enum Sink {
     Inline(Vec<u8>),
     /// Goes to the store.
     Store(Store),
-    /// The store failed.
-    Failed,
 }
 
 /// A body on its way into the store.
@@ -69,7 +98,7 @@ struct Store {
     busy: bool,
 }
 
-/// A post whose data is complete.
+/// A request whose data is complete.
 pub struct Complete {
     /// The request's name.
     pub id: String,
@@ -82,18 +111,9 @@ pub struct Complete {
 /// Octets that a command takes from the budget beside header and body.
 pub const COMMAND_OCTETS: usize = 256;
 
-impl Post {
-    /// Begins with the header. `raw` is its text as it came. `store` names the body if it goes to the store, and
-    /// its chunk size.
-    pub fn new(
-        id: String,
-        recipients: Vec<tmtp_wire::Recipient>,
-        data: tmtp_wire::DataInfo,
-        raw: &[u8],
-        store: Option<(BodyId, u32)>,
-    ) -> Self {
-        let mut digest = digest::Context::new(&digest::SHA256);
-        digest.update(raw);
+impl Part {
+    /// A body of which nothing has come. `store` names it if it goes to the store, and its chunk size.
+    pub fn new(info: tmtp_wire::DataInfo, store: Option<(BodyId, u32)>) -> Self {
         let sink = match store {
             None => Sink::Inline(Vec::new()),
             Some((body, chunk_octets)) => Sink::Store(Store {
@@ -104,33 +124,24 @@ impl Post {
                 busy: false,
             }),
         };
-        Self {
-            id,
-            recipients: recipients.into_iter().map(recipient).collect(),
-            data: DataInfo { len: data.len, head: data.head, sum: data.sum },
-            digest,
-            sink,
-            header_octets: raw.len(),
-        }
+        Self { info: data_info(info), taken: 0, sink }
     }
 
-    /// The request's name.
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// Takes a piece of the data. No more may be offered while [`Self::is_busy`].
-    pub fn take(&mut self, piece: &[u8]) {
-        self.digest.update(piece);
+    /// Takes what is its own off the front.
+    fn take<'p>(&mut self, piece: &'p [u8]) -> &'p [u8] {
+        let missing = usize::try_from(self.info.len - self.taken).unwrap_or(usize::MAX);
+        let (own, rest) = piece.split_at(piece.len().min(missing));
+        self.taken += own.len() as u64;
         match &mut self.sink {
-            Sink::Inline(octets) => octets.extend_from_slice(piece),
-            Sink::Store(store) => store.rest.extend_from_slice(piece),
-            Sink::Failed => {}
+            Sink::Inline(octets) => octets.extend_from_slice(own),
+            Sink::Store(store) => store.rest.extend_from_slice(own),
         }
+        rest
     }
 
-    /// The next chunk to store, if one is full, or if the data is complete and some is left.
-    pub fn next_chunk(&mut self, complete: bool) -> Option<Upload> {
+    /// The next chunk to store, if one is full, or if all has come and some is left.
+    fn next_chunk(&mut self) -> Option<Upload> {
+        let complete = self.taken == self.info.len;
         let Sink::Store(store) = &mut self.sink else { return None };
         let chunk = store.chunk_octets as usize;
         let ready = store.rest.len() >= chunk || (complete && !store.rest.is_empty());
@@ -144,30 +155,17 @@ impl Post {
         Some(Upload::Put { body: store.body, seq, octets })
     }
 
-    /// A chunk is on its way into the store.
-    pub fn is_busy(&self) -> bool {
+    fn is_busy(&self) -> bool {
         matches!(&self.sink, Sink::Store(store) if store.busy)
     }
 
-    /// The chunk is stored, or is not. What was stored before a failure is to be removed.
-    pub fn stored(&mut self, success: bool) -> Option<Upload> {
-        let Sink::Store(store) = &mut self.sink else { return None };
-        store.busy = false;
-        if success {
-            return None;
+    fn stored(&mut self) {
+        if let Sink::Store(store) = &mut self.sink {
+            store.busy = false;
         }
-        let discard = self.discard();
-        self.sink = Sink::Failed;
-        discard
     }
 
-    /// The store has failed this post.
-    pub fn has_failed(&self) -> bool {
-        matches!(self.sink, Sink::Failed)
-    }
-
-    /// What to remove if the post comes to nothing.
-    pub fn discard(&self) -> Option<Upload> {
+    fn discard(&self) -> Option<Upload> {
         match &self.sink {
             Sink::Store(store) if store.chunks > 0 => {
                 Some(Upload::Discard { body: store.body, chunks: store.chunks })
@@ -176,21 +174,174 @@ impl Post {
         }
     }
 
-    /// The command, now that all data has come.
-    pub fn complete(self) -> Complete {
+    fn complete(self) -> (DataInfo, Body) {
         let body = match self.sink {
             Sink::Inline(octets) if octets.is_empty() => Body::Empty,
             Sink::Inline(octets) => Body::Inline(octets.into()),
             Sink::Store(store) => {
-                Body::Stored(BodyRef { id: store.body, len: self.data.len, chunk: store.chunk_octets })
+                Body::Stored(BodyRef { id: store.body, len: self.info.len, chunk: store.chunk_octets })
             }
-            Sink::Failed => Body::Empty,
         };
-        let octets = COMMAND_OCTETS + self.header_octets + body.inline_len();
+        (self.info, body)
+    }
+}
+
+impl Post {
+    /// Begins with the header. `raw` is its text as it came.
+    pub fn new(id: String, demand: Demand, raw: &[u8], note: Option<Part>, message: Part) -> Self {
+        let mut digest = digest::Context::new(&digest::SHA256);
+        digest.update(raw);
+        Self { id, demand, note, message, digest, header_octets: raw.len(), failed: false }
+    }
+
+    /// The request's name.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn parts(&mut self) -> impl Iterator<Item = &mut Part> {
+        self.note.iter_mut().chain([&mut self.message])
+    }
+
+    /// Takes a piece of the data. No more may be offered while [`Self::is_busy`].
+    pub fn take(&mut self, piece: &[u8]) {
+        self.digest.update(piece);
+        if !self.failed {
+            self.parts().fold(piece, |piece, part| part.take(piece));
+        }
+    }
+
+    /// The next chunk to store. One at a time.
+    pub fn next_chunk(&mut self) -> Option<Upload> {
+        if self.failed || self.is_busy() { None } else { self.parts().find_map(Part::next_chunk) }
+    }
+
+    /// A chunk is on its way into the store.
+    pub fn is_busy(&self) -> bool {
+        self.note.as_ref().is_some_and(Part::is_busy) || self.message.is_busy()
+    }
+
+    /// The chunk is stored, or is not. What was stored before a failure is to be removed.
+    pub fn stored(&mut self, success: bool) -> Vec<Upload> {
+        self.parts().for_each(Part::stored);
+        self.failed |= !success;
+        if success { Vec::new() } else { self.discard() }
+    }
+
+    /// The store has failed this post.
+    pub fn has_failed(&self) -> bool {
+        self.failed
+    }
+
+    /// What to remove if the post comes to nothing.
+    pub fn discard(&self) -> Vec<Upload> {
+        self.note.iter().chain([&self.message]).filter_map(Part::discard).collect()
+    }
+
+    /// The command, now that all data has come.
+    pub fn complete(self) -> Complete {
         let digest = short(self.digest);
-        let command = Command::Post { digest, recipients: self.recipients, data: self.data, body };
+        let (data, body) = self.message.complete();
+        let (note, note_body) = self.note.map_or((DataInfo::default(), Body::Empty), Part::complete);
+        let octets = COMMAND_OCTETS + self.header_octets + body.inline_len() + note_body.inline_len();
+        let command = match self.demand {
+            Demand::Post { recipients } => Command::Post { digest, recipients, data, body },
+            Demand::PostNotify { recipients, note_recipients, for_not_self } => Command::PostNotify {
+                digest,
+                recipients,
+                note_recipients,
+                for_not_self,
+                data,
+                body,
+                note,
+                note_body,
+            },
+        };
         Complete { id: self.id, command, octets }
     }
+}
+
+/// Octets of a text at most.
+pub const TEXT_OCTETS_MAX: u64 = 420;
+/// UTF-16 code units of a text at most.
+const TEXT_UNITS_MAX: usize = 140;
+
+/// What a request with a text asks for.
+#[derive(Debug)]
+pub enum Addressing {
+    /// Ping.
+    Ping {
+        /// `from`.
+        from: String,
+        /// `to`.
+        to: String,
+    },
+    /// GroupInvite.
+    Invite {
+        /// `gid`.
+        gid: String,
+        /// `from`.
+        from: String,
+        /// `to`.
+        to: String,
+    },
+}
+
+/// A request whose text is arriving; its length was checked.
+pub struct Text {
+    id: String,
+    addressing: Addressing,
+    info: DataInfo,
+    octets: Vec<u8>,
+    digest: digest::Context,
+    header_octets: usize,
+}
+
+/// Why a text is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextError {
+    /// It is not strict UTF-8.
+    Encoding,
+    /// It has too many characters.
+    Length,
+}
+
+impl Text {
+    /// Begins with the header. `raw` is its text as it came.
+    pub fn new(id: String, addressing: Addressing, info: tmtp_wire::DataInfo, raw: &[u8]) -> Self {
+        let mut digest = digest::Context::new(&digest::SHA256);
+        digest.update(raw);
+        Self { id, addressing, info: data_info(info), octets: Vec::new(), digest, header_octets: raw.len() }
+    }
+
+    /// Takes a piece.
+    pub fn take(&mut self, piece: &[u8]) {
+        self.digest.update(piece);
+        self.octets.extend_from_slice(piece);
+    }
+
+    /// The command, now that all of it has come. What is both, too long and no UTF-8, is reported as no UTF-8.
+    pub fn complete(self) -> Result<Complete, TextError> {
+        let text = std::str::from_utf8(&self.octets).map_err(|_| TextError::Encoding)?;
+        if text.encode_utf16().count() > TEXT_UNITS_MAX {
+            return Err(TextError::Length);
+        }
+        let octets = COMMAND_OCTETS + self.header_octets + self.octets.len();
+        let digest = short(self.digest);
+        let data = self.info;
+        let body = if self.octets.is_empty() { Body::Empty } else { Body::Inline(self.octets.into()) };
+        let command = match self.addressing {
+            Addressing::Ping { from, to } => Command::Ping { digest, from, to, data, body },
+            Addressing::Invite { gid, from, to } => {
+                Command::GroupInvite { digest, gid, from, to, data, body }
+            }
+        };
+        Ok(Complete { id: self.id, command, octets })
+    }
+}
+
+fn data_info(info: tmtp_wire::DataInfo) -> DataInfo {
+    DataInfo { len: info.len, head: info.head, sum: info.sum }
 }
 
 /// The digest of a request without data.
@@ -208,7 +359,7 @@ fn short(digest: digest::Context) -> Digest {
 }
 
 /// The codec lets only the types 1, 2 and 3 pass.
-fn recipient(item: tmtp_wire::Recipient) -> Recipient {
+pub fn recipient(item: tmtp_wire::Recipient) -> Recipient {
     let kind = match item.kind {
         2 => RecipientKind::Group,
         3 => RecipientKind::GroupOthers,

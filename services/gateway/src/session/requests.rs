@@ -2,12 +2,12 @@
 
 use tmtp_contract::Command;
 use tmtp_domain::{IdError, MsgId, NodeSecret, Refusal, Uid};
-use tmtp_wire::{Request, Response, id::parse_message_id};
+use tmtp_wire::{Op, Request, Response, id::parse_message_id};
 
 use super::deliveries::new_node_fits;
 use super::frames::{ack_error, ack_fits, push_frame};
 use super::home::Expect;
-use super::post::{COMMAND_OCTETS, Incoming, Post, header_digest};
+use super::post::{Addressing, COMMAND_OCTETS, Demand, Incoming, header_digest, recipient};
 use super::{Count, Opening, Phase, Reason, Session, Turn, quit, refused};
 
 /// Requests.
@@ -65,17 +65,30 @@ impl Session {
                 self.edit_user(t, id, new_node, new_alias, raw);
             }
             Request::Post { id, recipients, data } if ack_fits(&id) => {
-                self.post(t, id, recipients, data, raw);
+                let recipients = recipients.into_iter().map(recipient).collect();
+                self.post(t, id, Demand::Post { recipients }, None, data, raw);
             }
-            Request::OhiEdit { id, .. }
-            | Request::GroupInvite { id, .. }
-            | Request::GroupEdit { id, .. }
-            | Request::PostNotify { id, .. }
-            | Request::Ping { id, .. }
+            Request::OhiEdit { id, recipients, kind } if ack_fits(&id) => {
+                self.edit_ohi(t, id, recipients, &kind, raw);
+            }
+            Request::GroupInvite { id, gid, from, to, data } if ack_fits(&id) => {
+                self.text(t, id, Addressing::Invite { gid, from, to }, data, raw);
+            }
+            Request::GroupEdit { id, act, gid, to, new_alias } if ack_fits(&id) => {
+                self.edit_group(t, id, gid, (&act, to, new_alias), raw);
+            }
+            Request::PostNotify { id, recipients, note_recipients, for_not_self, data, note }
                 if ack_fits(&id) =>
             {
-                t.host.count(Count::Refused(Reason::Unavailable));
-                self.incoming = Some(Incoming::Refused { id, error: refused::UNAVAILABLE });
+                let demand = Demand::PostNotify {
+                    recipients: recipients.into_iter().map(recipient).collect(),
+                    note_recipients: note_recipients.into_iter().map(recipient).collect(),
+                    for_not_self,
+                };
+                self.post_notify(t, id, demand, data, note, raw);
+            }
+            Request::Ping { id, from, to, data } if ack_fits(&id) => {
+                self.text(t, id, Addressing::Ping { from, to }, data, raw);
             }
             // Its ack would not fit into a header, so it must not have an effect either.
             _ => self.quit(t, Reason::Header, quit::HEADER),
@@ -98,7 +111,6 @@ impl Session {
         new_alias: Option<String>,
         raw: &[u8],
     ) {
-        let op = tmtp_wire::Op::UserEdit;
         let digest = header_digest(raw);
         let command = match (new_node, new_alias) {
             (None, Some(alias)) => Command::NewAlias { digest, alias },
@@ -113,31 +125,18 @@ impl Session {
             }
             _ => return self.quit(t, Reason::Header, quit::HEADER),
         };
-        self.request(t, op, id, command, COMMAND_OCTETS + raw.len());
-    }
-
-    fn post(
-        &mut self,
-        t: &mut Turn<'_>,
-        id: String,
-        recipients: Vec<tmtp_wire::Recipient>,
-        data: tmtp_wire::DataInfo,
-        raw: &[u8],
-    ) {
-        if data.len > t.limits.body_max {
-            t.host.count(Count::Refused(Reason::TooLarge));
-            self.incoming = Some(Incoming::Refused { id, error: refused::BODY_TOO_LARGE });
-            return;
-        }
-        let store = (data.len > t.limits.inline_max).then(|| (t.host.body_id(), t.limits.chunk_octets));
-        self.incoming = Some(Incoming::Post(Box::new(Post::new(id, recipients, data, raw, store))));
+        self.request(t, Op::UserEdit, id, command, COMMAND_OCTETS + raw.len());
     }
 
     pub(super) fn take_data(&mut self, t: &mut Turn<'_>, piece: &[u8]) {
         t.host.count(Count::BodyIn(piece.len()));
-        if let Some(Incoming::Post(post)) = &mut self.incoming {
-            post.take(piece);
-            self.go_on_with_post(t, false);
+        match &mut self.incoming {
+            Some(Incoming::Post(post)) => {
+                post.take(piece);
+                self.go_on_with_post(t, false);
+            }
+            Some(Incoming::Text(text)) => text.take(piece),
+            Some(Incoming::Refused { .. }) | None => {}
         }
     }
 
@@ -145,6 +144,7 @@ impl Session {
     pub(super) fn end_data(&mut self, t: &mut Turn<'_>) {
         match &self.incoming {
             Some(Incoming::Post(_)) => self.go_on_with_post(t, true),
+            Some(Incoming::Text(_)) => self.end_text(t),
             Some(Incoming::Refused { id, error }) => {
                 let frame = ack_error(id, error);
                 self.incoming = None;
@@ -158,9 +158,7 @@ impl Session {
     /// Hands out the next chunk, or publishes the post when all its data has come and is stored.
     pub(super) fn go_on_with_post(&mut self, t: &mut Turn<'_>, complete: bool) {
         let Some(Incoming::Post(post)) = &mut self.incoming else { return };
-        if let Some(put) = post.next_chunk(complete) {
-            self.upload = Some(put);
-        }
+        self.uploads.extend(post.next_chunk());
         if !complete || post.is_busy() {
             return;
         }
@@ -170,8 +168,10 @@ impl Session {
         }
         let discard = post.discard();
         let complete = post.complete();
-        if !self.request(t, tmtp_wire::Op::Post, complete.id, complete.command, complete.octets) {
-            self.upload = discard;
+        let op =
+            if matches!(complete.command, Command::PostNotify { .. }) { Op::PostNotify } else { Op::Post };
+        if !self.request(t, op, complete.id, complete.command, complete.octets) {
+            self.uploads.extend(discard);
         }
     }
 
@@ -179,7 +179,7 @@ impl Session {
     pub(super) fn request(
         &mut self,
         t: &mut Turn<'_>,
-        op: tmtp_wire::Op,
+        op: Op,
         id: String,
         command: Command,
         octets: usize,

@@ -5,6 +5,8 @@ mod deliveries;
 mod ending;
 mod home;
 mod opening;
+mod ops;
+mod presence;
 mod properties;
 mod requests;
 mod uploads;
@@ -322,6 +324,11 @@ fn kind(command: &Command) -> &'static str {
         Command::NewAlias { .. } => "alias",
         Command::NewNode { .. } => "node",
         Command::Post { .. } => "post",
+        Command::PostNotify { .. } => "forward",
+        Command::Ping { .. } => "ping",
+        Command::GroupInvite { .. } => "invite",
+        Command::GroupEdit { .. } => "group",
+        Command::OhiEdit { .. } => "ohi",
         Command::Acks { .. } => "acks",
     }
 }
@@ -345,6 +352,15 @@ fn quit(text: &str) -> Vec<String> {
 
 fn refused(id: &str, text: &str) -> String {
     format!(r#"{{"error":"{text}","id":"{id}","op":"ack"}}"#)
+}
+
+/// A post that is refused here, and its data.
+fn too_large(id: &str) -> (String, Vec<u8>) {
+    (format!(r#"{{"op":7,"id":"{id}","for":[],"datalen":1001}}"#), vec![b'x'; 1_001])
+}
+
+fn refused_as_too_large(id: &str) -> String {
+    refused(id, "attachment exceeds the limit of this site")
 }
 
 fn acked(id: &str, msg_id: u64) -> String {

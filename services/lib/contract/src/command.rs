@@ -1,7 +1,10 @@
 //! Commands: what gateways ask of a site's home worker.
 
 use serde::{Deserialize, Serialize};
-use tmtp_domain::{Epoch, GatewayId, MsgId, NodeNum, Recipient, SecretHash, SessionId, SiteId, Uid};
+use tmtp_domain::{
+    Epoch, GatewayId, GroupEdit, MsgId, NodeNum, OhiAct, OhiItem, Recipient, SecretHash, SessionId, SiteId,
+    Uid,
+};
 
 use crate::{Body, DataInfo, VERSION, Versioned};
 
@@ -141,6 +144,101 @@ pub enum Command {
         #[serde(rename = "b")]
         body: Body,
     },
+    /// PostNotify.
+    #[serde(rename = "both")]
+    PostNotify {
+        /// Header and data of the request.
+        #[serde(rename = "d")]
+        digest: Digest,
+        /// `for`: who gets message and note.
+        #[serde(rename = "r")]
+        recipients: Vec<Recipient>,
+        /// `notefor`: who gets the note alone.
+        #[serde(rename = "n", default)]
+        note_recipients: Vec<Recipient>,
+        /// The sender's other nodes do not get the message.
+        #[serde(rename = "x", default)]
+        for_not_self: bool,
+        /// What the request says of the message.
+        #[serde(rename = "i")]
+        data: DataInfo,
+        /// The message.
+        #[serde(rename = "b")]
+        body: Body,
+        /// What the request says of the note.
+        #[serde(rename = "j")]
+        note: DataInfo,
+        /// The note.
+        #[serde(rename = "c")]
+        note_body: Body,
+    },
+    /// Ping. The text has been checked.
+    #[serde(rename = "ping")]
+    Ping {
+        /// Header and data of the request.
+        #[serde(rename = "d")]
+        digest: Digest,
+        /// The alias that is to be the sender's, unchecked.
+        #[serde(rename = "f")]
+        from: String,
+        /// The alias of who gets it, unchecked.
+        #[serde(rename = "t")]
+        to: String,
+        /// What the request says of the text.
+        #[serde(rename = "i", default)]
+        data: DataInfo,
+        /// The text.
+        #[serde(rename = "b")]
+        body: Body,
+    },
+    /// GroupInvite. The text has been checked.
+    #[serde(rename = "invite")]
+    GroupInvite {
+        /// Header and data of the request.
+        #[serde(rename = "d")]
+        digest: Digest,
+        /// The group, unchecked.
+        #[serde(rename = "g")]
+        gid: String,
+        /// The alias that is to be the sender's, unchecked.
+        #[serde(rename = "f")]
+        from: String,
+        /// The alias of the invitee, unchecked.
+        #[serde(rename = "t")]
+        to: String,
+        /// What the request says of the text.
+        #[serde(rename = "i", default)]
+        data: DataInfo,
+        /// The text.
+        #[serde(rename = "b")]
+        body: Body,
+    },
+    /// GroupEdit.
+    #[serde(rename = "group")]
+    GroupEdit {
+        /// Header and data of the request.
+        #[serde(rename = "d")]
+        digest: Digest,
+        /// The group, unchecked.
+        #[serde(rename = "g")]
+        gid: String,
+        /// What to do in it.
+        #[serde(rename = "e")]
+        edit: GroupEdit,
+    },
+    /// OhiEdit.
+    #[serde(rename = "ohi")]
+    OhiEdit {
+        /// Header and data of the request.
+        #[serde(rename = "d")]
+        digest: Digest,
+        /// What to do with the list.
+        #[serde(rename = "k")]
+        act: OhiAct,
+        /// The list, as the request says it: uids, unchecked.
+        #[serde(rename = "l")]
+        list: Vec<OhiItem>,
+    },
     /// The session's node has acked these messages, in this order.
     #[serde(rename = "acks")]
     Acks {
@@ -174,4 +272,21 @@ pub struct Attach {
     /// the ack of its post before anybody's answer to it.
     #[serde(rename = "p", default)]
     pub pending: u64,
+    /// To whom the user shows presence, if this session has told so.
+    #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
+    pub showing: Option<Showing>,
+    /// Whom the client believes to be online.
+    #[serde(rename = "w", default, skip_serializing_if = "Vec::is_empty")]
+    pub seen: Vec<Uid>,
+}
+
+/// To whom a user shows presence.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Showing {
+    /// Counts the changes; of two sessions of a user, the one with the higher version is right.
+    #[serde(rename = "v")]
+    pub version: u64,
+    /// Them.
+    #[serde(rename = "u")]
+    pub uids: Vec<Uid>,
 }

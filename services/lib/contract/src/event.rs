@@ -74,6 +74,46 @@ pub enum Event {
         #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
         trace: Option<String>,
     },
+    /// Who is online for the session's user, and who is not any more. These are states, not changes: what the client
+    /// knows already need not be written. Not owed, not acked.
+    #[serde(rename = "o")]
+    Ohi {
+        /// Whose.
+        #[serde(rename = "s")]
+        session: SessionId,
+        /// The number of the command that opened the session at this worker.
+        #[serde(rename = "o")]
+        opened: u64,
+        /// Users who show presence now.
+        #[serde(rename = "i", default, skip_serializing_if = "Vec::is_empty")]
+        online: Vec<Uid>,
+        /// Users who do not.
+        #[serde(rename = "u", default, skip_serializing_if = "Vec::is_empty")]
+        offline: Vec<Uid>,
+    },
+    /// To whom the session's user shows presence from now on; for [`crate::Attach::showing`]. Only sessions that have
+    /// told so themselves hear of it.
+    #[serde(rename = "w")]
+    Shows {
+        /// Whose.
+        #[serde(rename = "s")]
+        session: SessionId,
+        /// The number of the command that opened the session at this worker.
+        #[serde(rename = "o")]
+        opened: u64,
+        /// The version that this change makes.
+        #[serde(rename = "v")]
+        version: u64,
+        /// True when `added` is all, and what was before is forgotten.
+        #[serde(rename = "f", default)]
+        full: bool,
+        /// New ones.
+        #[serde(rename = "a", default, skip_serializing_if = "Vec::is_empty")]
+        added: Vec<Uid>,
+        /// Those who are shown nothing any more.
+        #[serde(rename = "d", default, skip_serializing_if = "Vec::is_empty")]
+        dropped: Vec<Uid>,
+    },
     /// The session has to end: its client gets `quit` with this text.
     #[serde(rename = "c")]
     Close {

@@ -16,6 +16,13 @@
 //!
 //! Every delivery names the opening command it belongs to ([`Event::Deliver`]'s `opened`), so that nothing from an
 //! earlier owner of the shard reaches a session that has been opened anew.
+//!
+//! # Presence
+//!
+//! Who shows presence to whom is nobody's row: the home knows it, and the gateways can tell it to a new home. A session
+//! that has issued an OhiEdit is kept up to date about its user's set ([`Event::Shows`]) and brings it along
+//! ([`Attach::showing`]); every session knows whom its client believes to be online, and brings that along, too
+//! ([`Attach::seen`]), so that a new home tells it what is different and nothing else.
 
 mod command;
 mod event;
@@ -27,7 +34,7 @@ use std::io;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use command::{Attach, Command, CommandEntry, Digest, Envelope};
+pub use command::{Attach, Command, CommandEntry, Digest, Envelope, Showing};
 pub use event::{Answer, Event, EventEntry, LoginRefusal};
 pub use journal::{Effect, JournalEntry, Receipt, ReceiptKey, ReceiptPack};
 pub use message::{Body, BodyRef, Content, DataInfo, Message, MessageRecord};

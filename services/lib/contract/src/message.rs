@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tmtp_domain::{BodyId, MsgId, Posted, Uid};
+use tmtp_domain::{BodyId, GroupAct, MsgId, OhiAct, OhiItem, Posted, Uid};
 
 use crate::{VERSION, Versioned};
 
@@ -94,6 +94,62 @@ pub enum Content {
         /// Its password, in the text form; the user's other nodes pass it on.
         #[serde(rename = "s")]
         node_id: String,
+    },
+    /// `notify`: a note of a message.
+    #[serde(rename = "f")]
+    Notify {
+        /// Of which.
+        #[serde(rename = "p")]
+        post_id: MsgId,
+    },
+    /// `ping`.
+    #[serde(rename = "p")]
+    Ping {
+        /// The sender's alias.
+        #[serde(rename = "a")]
+        alias: String,
+        /// The alias that it was sent to.
+        #[serde(rename = "t")]
+        to: String,
+    },
+    /// `invite`: somebody is invited into a group.
+    #[serde(rename = "i")]
+    Invite {
+        /// The group.
+        #[serde(rename = "g")]
+        gid: String,
+        /// The inviter's alias.
+        #[serde(rename = "a")]
+        alias: String,
+        /// The invitee's.
+        #[serde(rename = "t")]
+        to: String,
+    },
+    /// `member`: something happened to a member of a group.
+    #[serde(rename = "m")]
+    Member {
+        /// What.
+        #[serde(rename = "c")]
+        act: GroupAct,
+        /// The group.
+        #[serde(rename = "g")]
+        gid: String,
+        /// The member's alias, before it happened.
+        #[serde(rename = "a")]
+        alias: String,
+        /// Its alias from now on, if the act is `alias`.
+        #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
+        new_alias: Option<String>,
+    },
+    /// `ohiedit`: the user shows presence to others than before.
+    #[serde(rename = "o")]
+    OhiEdit {
+        /// `add` or `drop`.
+        #[serde(rename = "k")]
+        act: OhiAct,
+        /// The list, as the request said it.
+        #[serde(rename = "l")]
+        list: Vec<OhiItem>,
     },
 }
 

@@ -4,22 +4,22 @@ use unicode_general_category::{GeneralCategory, get_general_category};
 
 use crate::Refusal;
 
-/// Fewest octets (not characters) of an alias or group name.
-const OCTETS_MIN: usize = 8;
-/// Most octets; longer names are refused here and "not found" elsewhere.
-const OCTETS_MAX: usize = 255;
-
 /// A well-formed alias. Not normalised and not case-folded: two spellings are two aliases.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Alias(String);
 
 impl Alias {
+    /// Fewest octets (not characters) of an alias or group name.
+    pub const OCTETS_MIN: usize = 8;
+    /// Most octets; longer names are refused here and "not found" elsewhere.
+    pub const OCTETS_MAX: usize = 255;
+
     /// Checks length first, then characters, with the protocol's texts.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
-        if text.len() < OCTETS_MIN {
+        if text.len() < Self::OCTETS_MIN {
             return Err(Refusal::AliasShort);
         }
-        if text.len() > OCTETS_MAX || !text.chars().all(printable) {
+        if text.len() > Self::OCTETS_MAX || !text.chars().all(printable) {
             return Err(Refusal::AliasInvalid(text.to_owned()));
         }
         Ok(Self(text.to_owned()))

@@ -10,25 +10,33 @@
 //! | alias | a name under which others reach a user; unique in its site |
 //! | message | what waits in queues until acked; has a [`MsgId`] and a [`Posted`] time |
 //! | owed | a node is owed a message from the commit that queues it until the commit that holds the node's ack |
+//! | group | a name, and for each user an alias in it and a status: invited, joined, barred |
+//! | ohi, presence | a user shows others that it is online; kept in memory only |
 //! | shard | the unit of ownership: a site belongs to exactly one ([`ShardId`]) |
 //! | gateway, worker | the process at the socket; the process that decides and commits |
 //! | link, session | a connection of a client; what it means to the cluster once it is a member's |
 
 mod alias;
+pub mod group;
 mod id;
 mod member;
+mod name;
 mod posted;
+mod presence;
 mod recipients;
 mod refusal;
 mod site;
 
 pub use alias::Alias;
+pub use group::{GROUP_MEMBERS_MAX, Group, GroupAct, GroupEdit, GroupStatus, Invitation, Membership};
 pub use id::{
     BodyId, Epoch, GatewayId, IdError, MsgId, NodeNum, NodeSecret, SecretHash, SessionId, ShardId, SiteId,
     Uid, WorkerId,
 };
 pub use member::{Member, MemberStatus, NODES_MAX, Node};
+pub use name::{NameHolder, claim, ping};
 pub use posted::Posted;
-pub use recipients::{Owed, Recipient, RecipientKind, Sender, resolve};
+pub use presence::{CONTACTS_MAX, Notice, OhiAct, OhiItem, Presence, by_receiver};
+pub use recipients::{Audience, Owed, Recipient, RecipientKind, Sender, parse_uid};
 pub use refusal::Refusal;
 pub use site::{Registration, Site, SiteStatus, shard_of};

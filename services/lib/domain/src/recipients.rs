@@ -1,6 +1,8 @@
 //! Who gets a message: PROTOCOL.md, "Who gets a message". A function of the request and of what is known of the site.
 
-use crate::{Member, NodeNum, Refusal, Uid};
+use std::collections::BTreeSet;
+
+use crate::{Group, Member, NodeNum, Refusal, Uid};
 
 /// What an item of `for` names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -44,44 +46,83 @@ pub struct Owed {
     pub nodes: Vec<NodeNum>,
 }
 
-/// Walks the list in order, then the sender as an implicit item, and collects each node once.
-///
-/// The sending node is left out unless an explicit item names the sender. The first error decides; then nobody gets
-/// anything. `member` looks a user of the same site up.
-pub fn resolve<'m>(
-    list: &[Recipient],
+/// Who is to get a message, item by item. A node gets one copy however often its user is named.
+#[derive(Debug, Clone)]
+pub struct Audience {
     sender: Sender,
-    member: impl Fn(Uid) -> Option<&'m Member>,
-) -> Result<Vec<Owed>, Refusal> {
-    let mut users: Vec<Uid> = Vec::with_capacity(list.len() + 1);
-    let mut sender_named = false;
-    for item in list {
-        if item.kind != RecipientKind::User {
-            // Groups are founded by invitations, which no site has yet.
-            return Err(Refusal::GroupNotFound(item.id.clone()));
-        }
-        let uid = parse_recipient(&item.id)?;
-        if member(uid).is_none() {
-            return Err(Refusal::UidNotFound(item.id.clone()));
-        }
-        sender_named |= uid == sender.uid;
-        users.push(uid);
-    }
-    users.push(sender.uid);
-    users.sort_unstable();
-    users.dedup();
+    users: BTreeSet<Uid>,
+    /// An explicit item has named the sender: then its sending node gets a copy, too.
+    names_sender: bool,
+}
 
-    let owed = users.into_iter().filter_map(|uid| {
-        let skipped = (uid == sender.uid && !sender_named).then_some(sender.node);
-        let nodes: Vec<NodeNum> =
-            member(uid)?.nodes.iter().map(|node| node.num).filter(|num| Some(*num) != skipped).collect();
-        (!nodes.is_empty()).then_some(Owed { uid, nodes })
-    });
-    Ok(owed.collect())
+impl Audience {
+    /// Nobody yet.
+    pub fn of(sender: Sender) -> Self {
+        Self { sender, users: BTreeSet::new(), names_sender: false }
+    }
+
+    /// Walks a request's list in order; the first error decides. `member` and `group` look up what the same site has.
+    pub fn add_list<'g>(
+        &mut self,
+        list: &[Recipient],
+        member: impl Fn(Uid) -> bool,
+        group: impl Fn(&str) -> Option<&'g Group>,
+    ) -> Result<(), Refusal> {
+        for item in list {
+            if item.kind == RecipientKind::User {
+                let uid = parse_uid(&item.id)?;
+                if !member(uid) {
+                    return Err(Refusal::UidNotFound(item.id.clone()));
+                }
+                self.add(uid);
+                continue;
+            }
+            let group = group(&item.id).ok_or_else(|| Refusal::GroupNotFound(item.id.clone()))?;
+            if !group.admits(self.sender.uid) {
+                return Err(Refusal::GroupOutsider(self.sender.uid));
+            }
+            let left_out = (item.kind == RecipientKind::GroupOthers).then_some(self.sender.uid);
+            group.joined().filter(|uid| Some(*uid) != left_out).for_each(|uid| self.add(uid));
+        }
+        Ok(())
+    }
+
+    /// A user as an explicit item.
+    pub fn add(&mut self, uid: Uid) {
+        self.names_sender |= uid == self.sender.uid;
+        self.users.insert(uid);
+    }
+
+    /// Those who belong to a group, the sender too if it does.
+    pub fn add_joined(&mut self, group: &Group) {
+        group.joined().for_each(|uid| self.add(uid));
+    }
+
+    /// The sender as an implicit item: its other nodes get copies of what it sends.
+    pub fn add_own_nodes(&mut self) {
+        self.users.insert(self.sender.uid);
+    }
+
+    /// Everybody in it.
+    pub fn users(&self) -> impl Iterator<Item = Uid> {
+        self.users.iter().copied()
+    }
+
+    /// The nodes that are owed the message: all of everybody's, but for the sending node unless an explicit item has
+    /// named the sender.
+    pub fn owed<'m>(&self, member: impl Fn(Uid) -> Option<&'m Member>) -> Vec<Owed> {
+        let owed = self.users.iter().filter_map(|&uid| {
+            let skipped = (uid == self.sender.uid && !self.names_sender).then_some(self.sender.node);
+            let nodes: Vec<NodeNum> =
+                member(uid)?.nodes.iter().map(|node| node.num).filter(|num| Some(*num) != skipped).collect();
+            (!nodes.is_empty()).then_some(Owed { uid, nodes })
+        });
+        owed.collect()
+    }
 }
 
 /// A uid of a list. Characters outside the uid character set have an error text of their own.
-fn parse_recipient(text: &str) -> Result<Uid, Refusal> {
+pub fn parse_uid(text: &str) -> Result<Uid, Refusal> {
     let well_formed = text.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'+' || c == b'%');
     if !well_formed {
         return Err(Refusal::UidInvalid(text.to_owned()));
@@ -92,7 +133,7 @@ fn parse_recipient(text: &str) -> Result<Uid, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{MemberStatus, Node, SecretHash};
+    use crate::{GroupStatus, MemberStatus, Membership, Node, SecretHash};
 
     fn member(n: u8, nodes: i16) -> Member {
         let node = |num| Node { num: NodeNum(num), secret: SecretHash([n; 32]) };
@@ -107,7 +148,15 @@ mod tests {
     fn run(list: &[Recipient]) -> Result<Vec<Owed>, Refusal> {
         let people = [member(1, 2), member(2, 1)];
         let sender = Sender { uid: people[0].uid, node: NodeNum(1) };
-        resolve(list, sender, |uid| people.iter().find(|m| m.uid == uid))
+        let find = |uid| people.iter().find(|m| m.uid == uid);
+        let group = Group::new([
+            (Uid([1; 20]), Membership { status: GroupStatus::Joined, alias: "Ann Lee A".into() }),
+            (Uid([2; 20]), Membership { status: GroupStatus::Joined, alias: "Ben Lee B".into() }),
+        ]);
+        let mut audience = Audience::of(sender);
+        audience.add_list(list, |uid| find(uid).is_some(), |gid| (gid == "the group").then_some(&group))?;
+        audience.add_own_nodes();
+        Ok(audience.owed(find))
     }
 
     fn owed(n: u8, nodes: &[i16]) -> Owed {
@@ -121,6 +170,14 @@ mod tests {
         assert_eq!(run(&[user(ben)]), Ok(vec![owed(1, &[2]), owed(2, &[1])]));
         assert_eq!(run(&[user(ben), user(ann)]), Ok(vec![owed(1, &[1, 2]), owed(2, &[1])]));
         assert_eq!(run(&[]), Ok(vec![owed(1, &[2])]));
+    }
+
+    /// Goal: a group brings its joined members, the sending node only where the group includes it; method: both kinds.
+    #[test]
+    fn groups() {
+        let group = |kind| Recipient { id: "the group".into(), kind };
+        assert_eq!(run(&[group(RecipientKind::Group)]), Ok(vec![owed(1, &[1, 2]), owed(2, &[1])]));
+        assert_eq!(run(&[group(RecipientKind::GroupOthers)]), Ok(vec![owed(1, &[2]), owed(2, &[1])]));
     }
 
     /// Goal: nobody is owed twice; method: name one user three times.

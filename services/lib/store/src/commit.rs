@@ -1,9 +1,10 @@
 //! The commit of a batch: the durability point of invariants I1, I2 and I3.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use sqlx::{Postgres, Row, Transaction};
-use tmtp_domain::{Epoch, MsgId, NodeNum, SecretHash, ShardId, SiteId, Uid};
+use tmtp_domain::{Epoch, GroupStatus, Membership, MsgId, NodeNum, SecretHash, ShardId, SiteId, Uid};
 use uuid::Uuid;
 
 use crate::{Error, Store, StoredBody};
@@ -65,6 +66,24 @@ pub enum Change {
         name: String,
         /// Whose.
         uid: Uid,
+    },
+    /// A new group.
+    Group {
+        /// Where.
+        site: SiteId,
+        /// Its name.
+        gid: String,
+    },
+    /// A user's place in a group, new or changed.
+    Place {
+        /// Where.
+        site: SiteId,
+        /// The group's name.
+        gid: String,
+        /// Whose.
+        uid: Uid,
+        /// It.
+        place: Membership,
     },
     /// Another node is owed what one node is owed according to the rows.
     CopyInbox {
@@ -180,9 +199,19 @@ async fn move_shards<'c>(
 struct Rows<'c> {
     members: (Vec<Uuid>, Vec<&'c [u8]>),
     nodes: Nodes<'c>,
-    names: (Vec<Uuid>, Vec<&'c str>, Vec<&'c [u8]>),
+    names: Names<'c>,
+    /// The last of each: a statement can write a row only once.
+    places: BTreeMap<(Uuid, &'c str, &'c [u8]), &'c Membership>,
     held: (Vec<Uuid>, Vec<Uuid>, Vec<i64>, Vec<i32>),
     free: (Vec<Uuid>, Vec<Uuid>),
+}
+
+/// Aliases, and groups, which have no uid.
+#[derive(Default)]
+struct Names<'c> {
+    sites: Vec<Uuid>,
+    texts: Vec<&'c str>,
+    uids: Vec<Option<&'c [u8]>>,
 }
 
 #[derive(Default)]
@@ -209,9 +238,17 @@ impl<'c> Rows<'c> {
                 self.nodes.labels.push(storable(label));
             }
             Change::Name { site, name, uid } => {
-                self.names.0.push(site.0);
-                self.names.1.push(name);
-                self.names.2.push(&uid.0);
+                self.names.sites.push(site.0);
+                self.names.texts.push(name);
+                self.names.uids.push(Some(&uid.0));
+            }
+            Change::Group { site, gid } => {
+                self.names.sites.push(site.0);
+                self.names.texts.push(gid);
+                self.names.uids.push(None);
+            }
+            Change::Place { site, gid, uid, place } => {
+                self.places.insert((site.0, gid, &uid.0), place);
             }
             Change::BodyHeld { site, body } => {
                 self.held.0.push(site.0);
@@ -266,17 +303,20 @@ async fn change_rows(commit: &Commit, tx: &mut Transaction<'static, Postgres>) -
         .await
         .map_err(Error::from)?;
     }
-    if !rows.names.0.is_empty() {
+    if !rows.names.sites.is_empty() {
         sqlx::query(
             "INSERT INTO name (site_id, name, uid)
              SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[]) ON CONFLICT DO NOTHING",
         )
-        .bind(&rows.names.0)
-        .bind(&rows.names.1)
-        .bind(&rows.names.2)
+        .bind(&rows.names.sites)
+        .bind(&rows.names.texts)
+        .bind(&rows.names.uids)
         .execute(&mut **tx)
         .await
         .map_err(Error::from)?;
+    }
+    if !rows.places.is_empty() {
+        write_places(&rows, tx).await?;
     }
     if !rows.held.0.is_empty() {
         hold_bodies(&rows, tx).await?;
@@ -295,6 +335,32 @@ async fn change_rows(commit: &Commit, tx: &mut Transaction<'static, Postgres>) -
         .await
         .map_err(Error::from)?;
     }
+    Ok(())
+}
+
+async fn write_places(rows: &Rows<'_>, tx: &mut Transaction<'static, Postgres>) -> Result<(), Error> {
+    let status = |place: &Membership| match place.status {
+        GroupStatus::Invited => "invited",
+        GroupStatus::Joined => "joined",
+        GroupStatus::Barred => "barred",
+    };
+    let sites: Vec<Uuid> = rows.places.keys().map(|(site, ..)| *site).collect();
+    let gids: Vec<&str> = rows.places.keys().map(|(_, gid, _)| *gid).collect();
+    let uids: Vec<&[u8]> = rows.places.keys().map(|(.., uid)| *uid).collect();
+    let statuses: Vec<&str> = rows.places.values().map(|place| status(place)).collect();
+    let aliases: Vec<&str> = rows.places.values().map(|place| place.alias.as_str()).collect();
+    sqlx::query(
+        "INSERT INTO group_member (site_id, gid, uid, status, alias)
+         SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::text[])
+         ON CONFLICT (site_id, gid, uid) DO UPDATE SET status = excluded.status, alias = excluded.alias",
+    )
+    .bind(&sites)
+    .bind(&gids)
+    .bind(&uids)
+    .bind(&statuses)
+    .bind(&aliases)
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 

@@ -1,9 +1,12 @@
-//! Members, their nodes, and names: what a batch of commands has to know.
+//! Members, their nodes, names, and groups: what a batch of commands has to know.
 
 use std::collections::HashMap;
 
 use sqlx::Row;
-use tmtp_domain::{Member, MemberStatus, Node, NodeNum, SecretHash, SiteId, Uid};
+use sqlx::postgres::PgRow;
+use tmtp_domain::{
+    Group, GroupStatus, Member, MemberStatus, Membership, NameHolder, Node, NodeNum, SecretHash, SiteId, Uid,
+};
 use uuid::Uuid;
 
 use crate::{Error, Store, uid};
@@ -49,9 +52,11 @@ impl Store {
     }
 
     /// Whose these names are, those that exist.
-    pub async fn names(&self, wanted: &[(SiteId, String)]) -> Result<HashMap<(SiteId, String), Uid>, Error> {
-        let sites: Vec<Uuid> = wanted.iter().map(|(site, _)| site.0).collect();
-        let names: Vec<&str> = wanted.iter().map(|(_, name)| name.as_str()).collect();
+    pub async fn names(
+        &self,
+        wanted: &[(SiteId, String)],
+    ) -> Result<HashMap<(SiteId, String), NameHolder>, Error> {
+        let (sites, names) = columns(wanted);
         let rows = sqlx::query(
             "SELECT n.site_id, n.name, n.uid
              FROM unnest($1::uuid[], $2::text[]) AS w (site_id, name)
@@ -61,8 +66,46 @@ impl Store {
         .bind(&names)
         .fetch_all(&self.pool)
         .await?;
-        rows.iter()
-            .map(|row| Ok(((SiteId(row.try_get(0)?), row.try_get(1)?), uid(row.try_get(2)?)?)))
-            .collect()
+        let named = |row: &PgRow| {
+            let holder = match row.try_get::<Option<&[u8]>, _>(2)? {
+                Some(octets) => NameHolder::Member(uid(octets)?),
+                None => NameHolder::Group,
+            };
+            Ok(((SiteId(row.try_get(0)?), row.try_get(1)?), holder))
+        };
+        rows.iter().map(named).collect()
     }
+
+    /// The groups of these names, those that exist, with all their members. One statement for all.
+    pub async fn groups(
+        &self,
+        wanted: &[(SiteId, String)],
+    ) -> Result<HashMap<(SiteId, String), Group>, Error> {
+        let (sites, names) = columns(wanted);
+        let rows = sqlx::query(
+            "SELECT g.site_id, g.gid, g.uid, g.status, g.alias
+             FROM unnest($1::uuid[], $2::text[]) AS w (site_id, gid)
+             JOIN group_member g ON g.site_id = w.site_id AND g.gid = w.gid",
+        )
+        .bind(&sites)
+        .bind(&names)
+        .fetch_all(&self.pool)
+        .await?;
+        let mut groups: HashMap<(SiteId, String), Group> = HashMap::new();
+        for row in rows {
+            let status = match row.try_get(3)? {
+                "invited" => GroupStatus::Invited,
+                "joined" => GroupStatus::Joined,
+                "barred" => GroupStatus::Barred,
+                _ => return Err(Error::Unreadable("group_member.status".into())),
+            };
+            let group = groups.entry((SiteId(row.try_get(0)?), row.try_get(1)?)).or_default();
+            group.set(uid(row.try_get(2)?)?, Membership { status, alias: row.try_get(4)? });
+        }
+        Ok(groups)
+    }
+}
+
+fn columns(wanted: &[(SiteId, String)]) -> (Vec<Uuid>, Vec<&str>) {
+    wanted.iter().map(|(site, name)| (site.0, name.as_str())).unzip()
 }

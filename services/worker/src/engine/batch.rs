@@ -10,7 +10,7 @@ use tracing::Span;
 use super::isolate::Suspect;
 use super::persist::Loaded;
 use super::{Engine, kind, now};
-use crate::home::{Wanted, World};
+use crate::home::{Names, Wanted, World};
 
 /// A command on its way to its home.
 type Incoming = (ShardId, GatewayId, Envelope);
@@ -65,13 +65,7 @@ impl Engine {
     }
 
     async fn decide_together(&mut self, incoming: Vec<Incoming>) {
-        let mut wanted = Wanted::default();
-        for (shard, gateway, envelope) in &incoming {
-            if let Some(home) = self.homes.get(shard) {
-                home.wants(*gateway, envelope, &mut wanted);
-            }
-        }
-        let mut names = match self.load(wanted).await {
+        let mut names = match self.load_for(&incoming).await {
             Loaded::Ready(names) => names,
             Loaded::Ended => return,
             Loaded::Refused if incoming.len() > 1 => {
@@ -118,6 +112,27 @@ impl Engine {
         self.commit_and_tell(false).await;
         // The spans end here: they cover the commit and the telling.
         drop(spans);
+    }
+
+    /// Loads what a batch needs, and then what that leads to: the members of its groups, the owners of its names.
+    async fn load_for(&mut self, incoming: &[Incoming]) -> Loaded {
+        let mut names = Names::new();
+        let mut asked = Wanted::default();
+        loop {
+            let mut wanted = Wanted::default();
+            for (shard, gateway, envelope) in incoming {
+                if let Some(home) = self.homes.get(shard) {
+                    home.wants(*gateway, envelope, &names, &mut wanted);
+                }
+            }
+            if !wanted.leave_out(&mut asked) {
+                return Loaded::Ready(names);
+            }
+            match self.load(wanted).await {
+                Loaded::Ready(more) => names.extend(more),
+                other => return other,
+            }
+        }
     }
 
     /// Ends a command that the database does not take.

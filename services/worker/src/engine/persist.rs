@@ -9,10 +9,7 @@ use tmtp_domain::{BodyId, MsgId, ShardId, SiteId, Uid};
 use tmtp_store::{Commit, CommitError, Error, Page, PageRequest, RowMessage, ShardCommit, Spilled};
 
 use super::{Engine, now};
-use crate::home::{Home, ReadPage, Wanted};
-
-/// Whose the names are that a batch asks for.
-type Names = HashMap<(SiteId, String), Uid>;
+use crate::home::{Home, Names, ReadPage, Wanted};
 
 /// How loading ended.
 pub(super) enum Loaded {
@@ -39,12 +36,13 @@ impl Engine {
     pub(super) async fn load(&mut self, wanted: Wanted) -> Loaded {
         let members: Vec<_> = wanted.members.into_iter().collect();
         let names: Vec<_> = wanted.names.into_iter().collect();
+        let groups: Vec<_> = wanted.groups.into_iter().collect();
         let bodies: Vec<_> = wanted.bodies.into_iter().collect();
         let sites: Vec<SiteId> =
             wanted.sites.into_iter().filter(|site| !self.sites.contains_key(site)).collect();
         let mut attempt = 0;
         loop {
-            match self.try_load(&members, &names, &bodies, &sites).await {
+            match self.try_load(&members, &groups, &names, &bodies, &sites).await {
                 Ok(names) => return Loaded::Ready(names),
                 Err(error) if error.is_about_data() || matches!(error, Error::Unreadable(_)) => {
                     tracing::error!(
@@ -70,6 +68,7 @@ impl Engine {
     async fn try_load(
         &mut self,
         members: &[(SiteId, Uid)],
+        groups: &[(SiteId, String)],
         names: &[(SiteId, String)],
         bodies: &[(SiteId, BodyId)],
         sites: &[SiteId],
@@ -82,6 +81,13 @@ impl Engine {
             for (site, member) in self.store.members(members).await? {
                 if let Some(home) = self.home_of(site) {
                     home.learn(site, member);
+                }
+            }
+        }
+        if !groups.is_empty() {
+            for ((site, gid), group) in self.store.groups(groups).await? {
+                if let Some(home) = self.home_of(site) {
+                    home.learn_group(site, gid, group);
                 }
             }
         }

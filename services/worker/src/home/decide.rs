@@ -1,38 +1,37 @@
 //! Deciding commands, one after the other: the rules of the protocol on the state of the site.
 
-use std::collections::HashSet;
-
 use tmtp_contract::{
-    Answer, Attach, Body, Command, Content, DataInfo, Digest, Effect, Envelope, Event, LoginRefusal, Message,
-    Receipt, ReceiptKey,
+    Answer, Body, Command, Content, Digest, Effect, Envelope, Event, LoginRefusal, Message, Receipt,
+    ReceiptKey,
 };
 use tmtp_domain::{
-    Alias, Epoch, GatewayId, Member, MemberStatus, MsgId, NODES_MAX, Node, NodeNum, Owed, Posted, Recipient,
-    Refusal, Registration, SecretHash, Sender, SessionId, SiteId, SiteStatus, Uid, resolve,
+    Alias, BodyId, GatewayId, GroupEdit, Member, MsgId, NODES_MAX, NameHolder, Node, Owed, Posted, Recipient,
+    RecipientKind, Refusal, SecretHash, SiteId, Uid,
 };
 use tmtp_store::Change;
 
-use super::receipts::{login_key, request_key};
-use super::session::Session;
-use super::{Home, NodeKey, Now, SessionKey, Wanted, World};
+use super::posts::{Forward, Payload};
+use super::receipts::request_key;
+use super::{Home, Names, NodeKey, Now, SessionKey, Wanted, World};
 
 /// What a request is refused with for a reason that its client cannot mend.
 const INTERNAL: &str = "internal error";
-/// The same when its data was removed before it came to its end.
-const EXPIRED: &str = "data took too long";
 
 /// The command at hand: when, from whom, and which of theirs.
 #[derive(Clone, Copy)]
-struct Call {
-    now: Now,
-    site: SiteId,
-    from: SessionKey,
-    seq: u64,
+pub(super) struct Call {
+    pub now: Now,
+    pub site: SiteId,
+    pub from: SessionKey,
+    pub seq: u64,
 }
 
 impl Home {
     /// Adds to `wanted` what the command needs and the home does not have.
-    pub fn wants(&self, from: GatewayId, envelope: &Envelope, wanted: &mut Wanted) {
+    ///
+    /// Some needs show only when others are met (who are the members of the group?), so this is asked again after each
+    /// loading, with the `names` found so far, until nothing new is wanted.
+    pub fn wants(&self, from: GatewayId, envelope: &Envelope, names: &Names, wanted: &mut Wanted) {
         let site = envelope.site;
         let mut member = |uid: Uid| {
             if !self.members.contains_key(&(site, uid)) {
@@ -43,27 +42,74 @@ impl Home {
         if let Some(session) = self.sessions.get(&(from, envelope.session)) {
             member(session.node.uid);
         }
+        let mut name = |text: &str| {
+            // What is no name is nobody's; Postgres would not even take some of it as a parameter.
+            if Alias::parse(text).is_ok() {
+                wanted.names.insert((site, text.to_owned()));
+            }
+            match names.get(&(site, text.to_owned())) {
+                Some(NameHolder::Member(uid)) => Some(*uid),
+                _ => None,
+            }
+        };
+        let mut groups: Vec<&str> = Vec::new();
+        let mut users: Vec<Uid> = Vec::new();
         match &envelope.command {
-            Command::Register { uid, .. } | Command::Login { uid, .. } => member(*uid),
-            Command::Attach(attach) => member(attach.uid),
+            Command::Register { uid, alias, .. } => {
+                users.push(*uid);
+                alias.as_deref().map(&mut name);
+            }
+            Command::Login { uid, .. } => users.push(*uid),
+            Command::Attach(attach) => users.push(attach.uid),
+            Command::NewAlias { alias, .. } => {
+                name(alias);
+            }
             Command::Post { recipients, body, .. } => {
-                recipients.iter().filter_map(|item| Uid::parse(&item.id).ok()).for_each(member);
-                if let Body::Stored(body) = body {
-                    wanted.bodies.insert((site, body.id));
+                list(recipients, &mut users, &mut groups);
+                wanted.bodies.extend(stored(site, body));
+            }
+            Command::PostNotify { recipients, note_recipients, body, note_body, .. } => {
+                list(recipients, &mut users, &mut groups);
+                list(note_recipients, &mut users, &mut groups);
+                wanted.bodies.extend(stored(site, body));
+                wanted.bodies.extend(stored(site, note_body));
+            }
+            Command::Ping { from, to, .. } => {
+                name(from);
+                users.extend(name(to));
+            }
+            Command::GroupInvite { gid, from, to, .. } => {
+                name(gid);
+                name(from);
+                users.extend(name(to));
+                groups.push(gid);
+            }
+            Command::GroupEdit { gid, edit, .. } => {
+                groups.push(gid);
+                match edit {
+                    GroupEdit::Join { new_alias } => {
+                        new_alias.as_deref().map(&mut name);
+                    }
+                    GroupEdit::Alias { new_alias } => {
+                        name(new_alias);
+                    }
+                    GroupEdit::Drop { to } => users.extend(name(to)),
                 }
             }
-            Command::Detach
-            | Command::Present { .. }
-            | Command::NewAlias { .. }
-            | Command::NewNode { .. }
-            | Command::Acks { .. } => {}
+            Command::OhiEdit { list, .. } => {
+                users.extend(list.iter().filter_map(|item| Uid::parse(&item.id).ok()));
+            }
+            Command::Detach | Command::Present { .. } | Command::NewNode { .. } | Command::Acks { .. } => {}
         }
-        // What is no alias is refused without a look; Postgres would not even take some of it as a parameter.
-        if let Command::NewAlias { alias, .. } | Command::Register { alias: Some(alias), .. } =
-            &envelope.command
-            && Alias::parse(alias).is_ok()
-        {
-            wanted.names.insert((site, alias.clone()));
+        users.into_iter().for_each(&mut member);
+        for gid in groups {
+            match self.groups.get(&(site, gid.to_owned())) {
+                Some(group) => group.joined().for_each(&mut member),
+                None if Alias::parse(gid).is_ok() => {
+                    wanted.groups.insert((site, gid.to_owned()));
+                }
+                None => {}
+            }
         }
         // The gateway may know a site that this worker has yet to hear of.
         if !matches!(envelope.command, Command::Present { .. }) {
@@ -100,8 +146,34 @@ impl Home {
             Command::Detach => self.end_session(call.from),
             Command::Acks { ids } => self.acks(call.from, node, &ids),
             Command::Post { digest, recipients, data, body } => {
-                self.post(call, node, digest, &recipients, data, body);
+                self.post(call, node, digest, &recipients, Payload { info: data, body });
             }
+            Command::PostNotify {
+                digest,
+                recipients,
+                note_recipients,
+                for_not_self,
+                data,
+                body,
+                note,
+                note_body,
+            } => {
+                let message = Payload { info: data, body };
+                let note = Payload { info: note, body: note_body };
+                let forward = Forward { recipients, note_recipients, for_not_self, message, note };
+                self.post_notify(call, node, digest, forward);
+            }
+            Command::Ping { digest, from, to, data, body } => {
+                self.ping(call, node, digest, (from, to), Payload { info: data, body }, world);
+            }
+            Command::GroupInvite { digest, gid, from, to, data, body } => {
+                let text = Payload { info: data, body };
+                self.group_invite(call, node, digest, [gid, from, to], text, world);
+            }
+            Command::GroupEdit { digest, gid, edit } => {
+                self.group_edit(call, node, digest, gid, &edit, world);
+            }
+            Command::OhiEdit { digest, act, list } => self.ohi_edit(call, node, digest, act, list),
             Command::NewAlias { digest, alias } => self.new_alias(call, node, digest, &alias, world),
             Command::NewNode { digest, label, node_id, secret } => {
                 self.new_node(call, node, digest, label, node_id, secret);
@@ -137,10 +209,22 @@ impl Home {
                 self.orphan(call.site, body);
                 self.answer(call, Answer::Refused(INTERNAL.to_owned()));
             }
-            Command::NewAlias { .. } | Command::NewNode { .. } => {
+            Command::PostNotify { body, note_body, .. } => {
+                self.orphan(call.site, body);
+                self.orphan(call.site, note_body);
                 self.answer(call, Answer::Refused(INTERNAL.to_owned()));
             }
-            _ => {}
+            Command::Acks { .. }
+            | Command::Register { .. }
+            | Command::Login { .. }
+            | Command::Attach(_)
+            | Command::Present { .. } => {}
+            Command::NewAlias { .. }
+            | Command::NewNode { .. }
+            | Command::Ping { .. }
+            | Command::GroupInvite { .. }
+            | Command::GroupEdit { .. }
+            | Command::OhiEdit { .. } => self.answer(call, Answer::Refused(INTERNAL.to_owned())),
         }
         self.outbox.done.insert(call.from, call.seq);
         self.hungry.insert(call.from);
@@ -148,7 +232,7 @@ impl Home {
 
     /// A repetition of a command that was applied is not lost: its answer is on its way, and the gateway would only
     /// ask for it again if that got lost.
-    fn tell_lost(&mut self, call: Call) {
+    pub(super) fn tell_lost(&mut self, call: Call) {
         let repeated = self.sessions.get(&call.from).is_some_and(|session| call.seq < session.expected);
         if !repeated {
             let event = Event::Lost { session: call.from.1, seq: call.seq };
@@ -156,232 +240,17 @@ impl Home {
         }
     }
 
-    fn answer(&mut self, call: Call, answer: Answer) {
+    pub(super) fn answer(&mut self, call: Call, answer: Answer) {
         self.outbox.done.insert(call.from, call.seq);
         let event = Event::Answer { session: call.from.1, seq: call.seq, answer, trace: None };
         self.outbox.answers.push((call.from.0, event));
     }
 
-    fn refuse(&mut self, call: Call, refusal: &Refusal) {
+    pub(super) fn refuse(&mut self, call: Call, refusal: &Refusal) {
         self.answer(call, Answer::Refused(refusal.to_string()));
     }
 
-    // Opening and ending sessions.
-
-    fn open(&mut self, call: Call, envelope: Envelope, world: &mut World<'_>) {
-        let Envelope { command, trace, .. } = envelope;
-        match command {
-            Command::Register { uid, secret, label, alias } => {
-                self.register(call, uid, secret, label, alias.as_deref(), world);
-            }
-            Command::Login { uid, secret } => self.login(call, uid, secret, trace, world),
-            Command::Attach(attach) => self.attach(call, &attach),
-            _ => {}
-        }
-    }
-
-    fn register(
-        &mut self,
-        call: Call,
-        uid: Uid,
-        secret: SecretHash,
-        label: String,
-        alias: Option<&str>,
-        world: &mut World<'_>,
-    ) {
-        let site = call.site;
-        let open = world
-            .sites
-            .get(&site)
-            .is_some_and(|site| site.registration == Registration::Open && site.status == SiteStatus::Active);
-        let num = NodeNum(1);
-        let repeated =
-            self.members.get(&(site, uid)).is_some_and(|member| member.node_by_secret(&secret) == Some(num));
-        if !open && !repeated {
-            return self.answer(call, Answer::NotLoggedIn(LoginRefusal::RegistrationClosed));
-        }
-        if !repeated {
-            let member = Member { uid, status: MemberStatus::Active, nodes: vec![Node { num, secret }] };
-            self.members.insert((site, uid), member);
-            self.changes.push(Change::Member { site, uid });
-            self.changes.push(Change::Node { site, uid, num, secret, label });
-        }
-        let alias_error = alias.and_then(|alias| self.claim_alias(site, uid, alias, world).err());
-        self.start_session(call, NodeKey { site, uid, node: num }, 0);
-        self.answer(
-            call,
-            Answer::Registered { node: num, alias_error: alias_error.map(|error| error.to_string()) },
-        );
-    }
-
-    fn login(&mut self, call: Call, uid: Uid, secret: SecretHash, trace: Option<String>, world: &World<'_>) {
-        let active = world.sites.get(&call.site).is_some_and(|site| site.status == SiteStatus::Active);
-        let member =
-            self.members.get(&(call.site, uid)).filter(|m| active && m.status == MemberStatus::Active);
-        let Some(num) = member.and_then(|member| member.node_by_secret(&secret)) else {
-            return self.answer(call, Answer::NotLoggedIn(LoginRefusal::Failed));
-        };
-        let node = NodeKey { site: call.site, uid, node: num };
-        match self.occupied.get(&node) {
-            Some(other) if *other != call.from => {
-                let (gateway, session) = *other;
-                self.outbox.pushes.push((gateway, Event::Probe { session }));
-                return self.answer(call, Answer::NotLoggedIn(LoginRefusal::AlreadyConnected));
-            }
-            None if !self.absent.is_empty() => {
-                let command = Command::Login { uid, secret };
-                let envelope =
-                    Envelope { site: call.site, session: call.from.1, seq: call.seq, trace, command };
-                return self.defer(call.from.0, envelope);
-            }
-            _ => {}
-        }
-        self.start_session(call, node, 0);
-        self.answer(call, Answer::LoggedIn { node: num, ohi: Vec::new() });
-
-        let key = login_key(node, call.from);
-        if self.receipts.get(&key, call.now).is_none() {
-            let owed = self.all_nodes(call.site, uid);
-            self.post_message(call, node, key, Content::Login, DataInfo::default(), Body::Empty, owed);
-        }
-    }
-
-    fn attach(&mut self, call: Call, attach: &Attach) {
-        let node = NodeKey { site: call.site, uid: attach.uid, node: attach.node };
-        let known = self.members.get(&(call.site, attach.uid)).is_some_and(|member| {
-            member.status == MemberStatus::Active && member.nodes.iter().any(|known| known.num == attach.node)
-        });
-        if !known {
-            return self.answer(call, Answer::NotLoggedIn(LoginRefusal::Failed));
-        }
-        if self.occupied.get(&node).is_some_and(|other| *other != call.from) {
-            return self.answer(call, Answer::NotLoggedIn(LoginRefusal::AlreadyConnected));
-        }
-        self.start_session(call, node, attach.pending);
-        self.resume_flight(call.from, &attach.in_flight);
-        self.answer(call, Answer::Attached);
-    }
-
-    /// Opens the session, instead of what it was before.
-    fn start_session(&mut self, call: Call, node: NodeKey, pending: u64) {
-        self.end_session(call.from);
-        let mut session = Session::new(node, call.seq);
-        if pending > 0 {
-            session.hold_until = call.seq.saturating_add(pending);
-        }
-        self.occupied.insert(node, call.from);
-        self.sessions.insert(call.from, session);
-        *self.gateways.entry(call.from.0).or_default() += 1;
-        self.hungry.insert(call.from);
-    }
-
-    /// Ends a session, if it is open: its node is free, and what was in flight waits again.
-    pub fn end_session(&mut self, key: SessionKey) {
-        let Some(session) = self.sessions.remove(&key) else { return };
-        self.occupied.remove(&session.node);
-        if let Some(sessions) = self.gateways.get_mut(&key.0) {
-            *sessions -= 1;
-            if *sessions == 0 {
-                self.gateways.remove(&key.0);
-            }
-        }
-        self.hungry.remove(&key);
-        if let Some(queue) = self.queues.get_mut(&session.node) {
-            for queued in queue.values_mut() {
-                queued.in_flight = false;
-            }
-        }
-    }
-
-    // The time in which old sessions come back to a new owner.
-
-    fn gateway_is_present(&mut self, gateway: GatewayId, epoch: Epoch) {
-        if epoch == self.epoch {
-            self.absent.remove(&gateway);
-        }
-    }
-
-    /// Nobody is waited for any longer.
-    pub fn stop_waiting(&mut self) {
-        self.absent.clear();
-    }
-
-    /// True while some gateway has not said that its sessions are here.
-    pub fn is_waiting(&self) -> bool {
-        !self.absent.is_empty()
-    }
-
-    /// Logins that had to wait and need not any longer; to be decided like new ones.
-    pub fn take_deferred(&mut self) -> Vec<(GatewayId, Envelope)> {
-        if self.absent.is_empty() { std::mem::take(&mut self.deferred) } else { Vec::new() }
-    }
-
-    /// A gateway is gone: its sessions end, and nobody waits for it.
-    pub fn gateway_is_gone(&mut self, gateway: GatewayId) {
-        self.absent.remove(&gateway);
-        self.deferred.retain(|(from, _)| *from != gateway);
-        let gone: Vec<SessionKey> = self.sessions.keys().filter(|key| key.0 == gateway).copied().collect();
-        for key in gone {
-            self.end_session(key);
-        }
-    }
-
-    /// Gateways that have sessions here.
-    pub fn gateways(&self) -> HashSet<GatewayId> {
-        self.gateways.keys().copied().collect()
-    }
-
-    /// A gateway repeats what is not answered, so the latest login of a session stands for all of them.
-    fn defer(&mut self, gateway: GatewayId, envelope: Envelope) {
-        let session: SessionId = envelope.session;
-        self.deferred.retain(|(from, old)| (*from, old.session) != (gateway, session));
-        self.deferred.push((gateway, envelope));
-    }
-
-    /// The client has hung up while its login waits: let in later, it would sit at its node for nobody.
-    fn give_up_login(&mut self, call: Call) -> bool {
-        let before = self.deferred.len();
-        self.deferred.retain(|(from, login)| (*from, login.session) != call.from || login.seq >= call.seq);
-        self.deferred.len() < before
-    }
-
     // Requests.
-
-    fn post(
-        &mut self,
-        call: Call,
-        node: NodeKey,
-        digest: Digest,
-        recipients: &[Recipient],
-        data: DataInfo,
-        body: Body,
-    ) {
-        let key = request_key(node, &digest);
-        if let Some(receipt) = self.receipts.get(&key, call.now) {
-            // When the gateway repeats a command whose answer got lost, this is the body of the message that was queued
-            // then; when the client sends its request again, it is another one.
-            self.orphan(call.site, &body);
-            return self.answer(call, Answer::Posted { msg_id: receipt.msg_id, posted: receipt.posted });
-        }
-        if let Body::Stored(stored) = &body
-            && self.condemned.contains(&(call.site, stored.id))
-        {
-            return self.answer(call, Answer::Refused(EXPIRED.to_owned()));
-        }
-        let sender = Sender { uid: node.uid, node: node.node };
-        let site = call.site;
-        match resolve(recipients, sender, |uid| self.members.get(&(site, uid))) {
-            Ok(owed) => {
-                let content = Content::Delivery { notify: 0 };
-                let (msg_id, posted) = self.post_message(call, node, key, content, data, body, owed);
-                self.answer(call, Answer::Posted { msg_id, posted });
-            }
-            Err(refusal) => {
-                self.orphan(site, &body);
-                self.refuse(call, &refusal);
-            }
-        }
-    }
 
     fn new_alias(&mut self, call: Call, node: NodeKey, digest: Digest, alias: &str, world: &mut World<'_>) {
         let key = request_key(node, &digest);
@@ -393,7 +262,8 @@ impl Home {
         }
         let owed = self.all_nodes(call.site, node.uid);
         let content = Content::NewAlias { alias: alias.to_owned() };
-        self.post_message(call, node, key, content, DataInfo::default(), Body::Empty, owed);
+        let (msg_id, posted) = self.post_message(call, node, content, Payload::empty(), owed);
+        self.remember_request(key, msg_id, posted);
         self.answer(call, Answer::Done);
     }
 
@@ -429,7 +299,8 @@ impl Home {
 
         let owed = self.all_nodes(site, uid);
         let content = Content::NewNode { label, node_id };
-        self.post_message(call, node, key, content, DataInfo::default(), Body::Empty, owed);
+        let (msg_id, posted) = self.post_message(call, node, content, Payload::empty(), owed);
+        self.remember_request(key, msg_id, posted);
         self.answer(call, Answer::Done);
     }
 
@@ -451,28 +322,30 @@ impl Home {
 
     // What they share.
 
-    /// Gives a message its id and time, queues it and remembers the request.
-    #[expect(clippy::too_many_arguments, reason = "a message is made of that many things")]
-    fn post_message(
+    /// Gives a message its id and time, and queues it.
+    pub(super) fn post_message(
         &mut self,
         call: Call,
         node: NodeKey,
-        key: ReceiptKey,
         content: Content,
-        data: DataInfo,
-        body: Body,
+        payload: Payload,
         owed: Vec<Owed>,
     ) -> (MsgId, Posted) {
         let id = self.next_msg_id(call.now);
         let posted = Posted(call.now.millis());
+        let Payload { info: data, body } = payload;
         self.queue(call.site, Message { id, posted, from: node.uid, content, data, body }, owed);
-        let receipt = Receipt { key, posted, msg_id: id };
-        self.receipts.add(receipt);
-        self.effects.push(Effect::Receipt(receipt));
         (id, posted)
     }
 
-    fn claim_alias(
+    /// Remembers a request that succeeded.
+    pub(super) fn remember_request(&mut self, key: ReceiptKey, msg_id: MsgId, posted: Posted) {
+        let receipt = Receipt { key, posted, msg_id };
+        self.receipts.add(receipt);
+        self.effects.push(Effect::Receipt(receipt));
+    }
+
+    pub(super) fn claim_alias(
         &mut self,
         site: SiteId,
         uid: Uid,
@@ -480,19 +353,32 @@ impl Home {
         world: &mut World<'_>,
     ) -> Result<(), Refusal> {
         let alias = Alias::parse(text)?;
-        match world.names.get(&(site, alias.as_str().to_owned())) {
-            Some(owner) if *owner == uid => {}
-            Some(_) => return Err(Refusal::AliasTaken(text.to_owned())),
-            None => {
-                world.names.insert((site, text.to_owned()), uid);
-                self.changes.push(Change::Name { site, name: text.to_owned(), uid });
-            }
+        if tmtp_domain::claim(uid, alias.as_str(), world.holder(site, alias.as_str()))? {
+            world.names.insert((site, text.to_owned()), NameHolder::Member(uid));
+            self.changes.push(Change::Name { site, name: text.to_owned(), uid });
         }
         Ok(())
     }
 
-    fn all_nodes(&self, site: SiteId, uid: Uid) -> Vec<Owed> {
+    pub(super) fn all_nodes(&self, site: SiteId, uid: Uid) -> Vec<Owed> {
         let nodes = |member: &Member| member.nodes.iter().map(|node| node.num).collect();
         self.members.get(&(site, uid)).map(|member| Owed { uid, nodes: nodes(member) }).into_iter().collect()
+    }
+}
+
+/// What a list of recipients names.
+fn list<'l>(list: &'l [Recipient], users: &mut Vec<Uid>, groups: &mut Vec<&'l str>) {
+    for item in list {
+        match item.kind {
+            RecipientKind::User => users.extend(Uid::parse(&item.id).ok()),
+            RecipientKind::Group | RecipientKind::GroupOthers => groups.push(&item.id),
+        }
+    }
+}
+
+fn stored(site: SiteId, body: &Body) -> Option<(SiteId, BodyId)> {
+    match body {
+        Body::Stored(stored) => Some((site, stored.id)),
+        Body::Empty | Body::Inline(_) => None,
     }
 }

@@ -317,7 +317,7 @@ impl Gateway {
                     envelopes.push(envelope(SiteId(Uuid::nil()), 0, 0, Command::Present { epoch }));
                     self.append(shard, envelopes).await;
                 }
-                Event::Probe { .. } | Event::Close { .. } => {}
+                Event::Ohi { .. } | Event::Shows { .. } | Event::Probe { .. } | Event::Close { .. } => {}
             }
         }
     }
@@ -347,7 +347,14 @@ impl Gateway {
         if !opening {
             open.opened = seq();
             let pending = u64::from(open.waits.is_some());
-            let attach = Attach { uid: open.uid, node: NodeNum(1), in_flight: Vec::new(), pending };
+            let attach = Attach {
+                uid: open.uid,
+                node: NodeNum(1),
+                in_flight: Vec::new(),
+                pending,
+                showing: None,
+                seen: Vec::new(),
+            };
             envelopes.push(envelope(site, number, open.opened, Command::Attach(attach)));
         }
         if let Some((waits, command)) = &mut open.waits {

@@ -6,9 +6,11 @@
 
 mod delivery;
 mod engine;
+mod groups;
 mod live;
 mod model;
 mod outage;
+mod presence;
 mod requests;
 mod rig;
 mod sessions;

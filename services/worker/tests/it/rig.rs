@@ -15,7 +15,7 @@ use tmtp_domain::{
     Registration, SecretHash, SessionId, ShardId, Site, SiteId, SiteStatus, Uid,
 };
 use tmtp_store::{OwnedShard, PageRequest, Recovery, ShardCommit};
-use tmtp_worker::home::{Home, Limits, Now, Outbox, ReadPage, Window, World};
+use tmtp_worker::home::{Home, Limits, Names, Now, Outbox, ReadPage, Window, World};
 use uuid::Uuid;
 
 pub const EPOCH: Epoch = Epoch(7);
@@ -45,7 +45,7 @@ type Inbox = BTreeMap<(i16, MsgId), Arc<Message>>;
 pub struct Rig {
     pub home: Home,
     pub sites: HashMap<SiteId, Site>,
-    pub names: HashMap<(SiteId, String), Uid>,
+    pub names: Names,
     pub now: Now,
     /// What was committed, in order.
     pub commits: Vec<ShardCommit>,
@@ -361,7 +361,14 @@ pub fn new_node(n: u8, uid: Uid, num: i16) -> Command {
 }
 
 pub fn attach(uid: Uid, num: i16, in_flight: &[MsgId], pending: u64) -> Command {
-    Command::Attach(Attach { uid, node: NodeNum(num), in_flight: in_flight.to_vec(), pending })
+    Command::Attach(Attach {
+        uid,
+        node: NodeNum(num),
+        in_flight: in_flight.to_vec(),
+        pending,
+        showing: None,
+        seen: Vec::new(),
+    })
 }
 
 pub fn acks(ids: &[MsgId]) -> Command {

@@ -1,7 +1,7 @@
 //! Sessions: one per node (invariant I6), and what becomes of them when gateways, owners or commands get lost.
 
 use tmtp_contract::{Answer, Command, Content, LoginRefusal};
-use tmtp_domain::{Epoch, Member, MemberStatus, Node, NodeNum, Registration, SiteStatus};
+use tmtp_domain::{Epoch, Member, MemberStatus, NameHolder, Node, NodeNum, Registration, SiteStatus};
 use tmtp_store::Change;
 
 use crate::rig::{
@@ -200,7 +200,7 @@ fn registering_makes_one_user() {
 #[test]
 fn registering_survives_a_refused_alias() {
     let mut rig = Rig::new();
-    rig.names.insert((HERE, "Ann Bell".into()), ANN);
+    rig.names.insert((HERE, "Ann Bell".into()), NameHolder::Member(ANN));
     for (n, alias, text) in [
         (8, "Ann Bell", "AddAlias: alias Ann Bell already taken"),
         (9, "short", "newalias must be 8+ characters"),

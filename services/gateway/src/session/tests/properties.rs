@@ -14,7 +14,7 @@ enum Step {
     /// The client sends a post of so many octets.
     Post(usize),
     /// A request that is refused here.
-    Ping,
+    Refused,
     /// An ack of the last message.
     Ack,
     /// The link reads up to so many octets.
@@ -38,7 +38,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (1_usize..250).prop_map(Step::Post),
-        1 => Just(Step::Ping),
+        1 => Just(Step::Refused),
         2 => Just(Step::Ack),
         6 => (1_usize..400).prop_map(Step::Read),
         8 => Just(Step::Work),
@@ -101,9 +101,10 @@ impl World {
                 self.wire.extend(frame(&json));
                 self.wire.extend(std::iter::repeat_n(b'x', *len));
             }
-            Step::Ping => {
-                let json = format!(r#"{{"op":9,"id":"{}","from":"f","to":"t"}}"#, self.request());
+            Step::Refused => {
+                let (json, data) = too_large(&self.request().to_string());
                 self.wire.extend(frame(&json));
+                self.wire.extend(data);
             }
             Step::Ack => {
                 let id = self.got.last().copied().unwrap_or(0);

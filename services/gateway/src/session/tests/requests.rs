@@ -6,8 +6,6 @@ use tmtp_domain::{Recipient, RecipientKind};
 use super::super::Reason;
 use super::*;
 
-const UNAVAILABLE: &str = "operation not available at this site";
-
 /// Goal: a post becomes a command with everything in it; method: one with all three kinds of recipients.
 #[test]
 fn post() {
@@ -103,22 +101,18 @@ fn too_long_for_a_header() {
     assert!(rig.frames()[0].contains(&nul.repeat(10_800)), "the id comes back as it came");
 }
 
-/// Goal: what is not offered is refused in the ack, after its data; method: each such operation, with data, and a
-/// request behind it.
+/// Goal: what is too large is refused in the ack, after its data; method: such a post, and one such part of a forward,
+/// with a request behind it.
 #[test]
-fn unavailable() {
-    for (json, data) in [
-        (r#"{"op":4,"id":"x","for":[{"id":"u"}],"type":"init"}"#, 0),
-        (r#"{"op":5,"id":"x","gid":"g","from":"f","to":"t","datalen":3}"#, 3),
-        (r#"{"op":6,"id":"x","act":"join","gid":"g"}"#, 0),
-        (r#"{"op":8,"id":"x","for":[],"datalen":4,"notelen":2}"#, 4),
-        (r#"{"op":9,"id":"x","from":"f","to":"t","datalen":5}"#, 5),
-    ] {
+fn too_large_is_refused() {
+    let forward = |note: usize| format!(r#"{{"op":8,"id":"x","for":[],"datalen":1002,"notelen":{note}}}"#);
+    for (json, data) in [too_large("x"), (forward(1), vec![b'x'; 1_002]), (forward(1_001), vec![b'x'; 1_002])]
+    {
         let mut rig = Rig::open();
-        rig.send_data(json, &vec![b'{'; data]);
+        rig.send_data(&json, &data);
         rig.send(r#"{"op":11}"#);
-        assert_eq!((rig.frames(), rig.exit()), (vec![refused("x", UNAVAILABLE)], None), "{json}");
-        assert!(rig.host.counts.borrow().contains(&Count::Refused(Reason::Unavailable)));
+        assert_eq!((rig.frames(), rig.exit()), (vec![refused_as_too_large("x")], None), "{json}");
+        assert!(rig.host.counts.borrow().contains(&Count::Refused(Reason::TooLarge)));
     }
 }
 
@@ -127,21 +121,24 @@ fn unavailable() {
 #[test]
 fn answers_in_order() {
     let mut rig = Rig::open();
-    let ping = |id: &str| format!(r#"{{"op":9,"id":"{id}","from":"f","to":"t"}}"#);
+    let big = |rig: &mut Rig, id: &str| {
+        let (json, data) = too_large(id);
+        rig.send_data(&json, &data);
+    };
     let post = |id: &str| format!(r#"{{"op":7,"id":"{id}","for":[],"datalen":1}}"#);
-    rig.send(&ping("1"));
-    assert_eq!(rig.frames(), [refused("1", UNAVAILABLE)]);
+    big(&mut rig, "1");
+    assert_eq!(rig.frames(), [refused_as_too_large("1")]);
     rig.send_data(&post("2"), b"x");
-    rig.send(&ping("3"));
+    big(&mut rig, "3");
     rig.send_data(&post("4"), b"x");
-    rig.send(&ping("5"));
+    big(&mut rig, "5");
     assert_eq!(rig.published(), [(2, "post"), (3, "post")]);
     rig.answer(3, posted(4));
     assert_eq!(rig.frames(), Vec::<String>::new());
     rig.answer(2, posted(2));
     assert_eq!(
         rig.frames(),
-        [acked("2", 2), refused("3", UNAVAILABLE), acked("4", 4), refused("5", UNAVAILABLE)]
+        [acked("2", 2), refused_as_too_large("3"), acked("4", 4), refused_as_too_large("5")]
     );
     rig.answer(3, posted(4));
     assert_eq!(rig.frames(), Vec::<String>::new(), "an answer counts once");
@@ -154,8 +151,9 @@ fn acks_hold_nothing_up() {
     rig.deliver(1, message(5));
     rig.frames();
     rig.send(r#"{"op":10,"id":"0000000000000005","type":"ok"}"#);
-    rig.send(r#"{"op":9,"id":"1","from":"f","to":"t"}"#);
-    assert_eq!(rig.frames(), [refused("1", UNAVAILABLE)]);
+    let (json, data) = too_large("1");
+    rig.send_data(&json, &data);
+    assert_eq!(rig.frames(), [refused_as_too_large("1")]);
 }
 
 /// Goal: a client cannot make this process hold more than its bounds; method: posts until the session stops reading,
@@ -182,14 +180,16 @@ fn bounds() {
     assert!((2..5).contains(&taken), "{taken}");
 
     let mut rig = Rig::open();
-    let ping = frame(r#"{"op":9,"id":"1","from":"f","to":"t"}"#);
+    // Refused here, for want of a budget.
+    rig.host.budget.set(0);
+    let post = [&frame(POST), &b"hello"[..]].concat();
     let mut taken = 0;
-    while rig.octets(&ping).is_empty() {
+    while rig.octets(&post).is_empty() {
         taken += 1;
     }
     assert!((500..1_500).contains(&taken), "{taken}");
     assert_eq!(rig.frames().len(), taken);
-    assert!(rig.octets(&ping).is_empty());
+    assert!(rig.octets(&post).is_empty());
 }
 
 /// Goal: when the gateway holds too much, requests are refused and the link stays; method: a budget of nothing.

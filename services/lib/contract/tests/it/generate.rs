@@ -9,11 +9,11 @@ use proptest::option;
 use proptest::prelude::*;
 use tmtp_contract::{
     Answer, Attach, Body, BodyRef, Command, CommandEntry, Content, DataInfo, Digest, Effect, Envelope, Event,
-    EventEntry, JournalEntry, LoginRefusal, Message, MessageRecord, Receipt, ReceiptKey, VERSION,
+    EventEntry, JournalEntry, LoginRefusal, Message, MessageRecord, Receipt, ReceiptKey, Showing, VERSION,
 };
 use tmtp_domain::{
-    BodyId, Epoch, GatewayId, MsgId, NodeNum, Owed, Posted, Recipient, RecipientKind, SecretHash, SessionId,
-    ShardId, SiteId, Uid, WorkerId,
+    BodyId, Epoch, GatewayId, GroupAct, GroupEdit, MsgId, NodeNum, OhiAct, OhiItem, Owed, Posted, Recipient,
+    RecipientKind, SecretHash, SessionId, ShardId, SiteId, Uid, WorkerId,
 };
 use uuid::Uuid;
 
@@ -63,15 +63,88 @@ fn recipient() -> impl Strategy<Value = Recipient> {
     (text(), prop::sample::select(kinds.to_vec())).prop_map(|(id, kind)| Recipient { id, kind })
 }
 
+fn digest() -> impl Strategy<Value = Digest> {
+    any::<[u8; 16]>().prop_map(Digest)
+}
+
+fn group_act() -> impl Strategy<Value = GroupAct> {
+    prop::sample::select(vec![GroupAct::Invite, GroupAct::Join, GroupAct::Alias, GroupAct::Drop])
+}
+
+fn ohi_act() -> impl Strategy<Value = OhiAct> {
+    prop::sample::select(vec![OhiAct::Init, OhiAct::Add, OhiAct::Drop])
+}
+
+fn ohi_list() -> impl Strategy<Value = Vec<OhiItem>> {
+    vec((text(), any::<i8>()).prop_map(|(id, kind)| OhiItem { id, kind }), 0..4)
+}
+
+fn attach() -> BoxedStrategy<Attach> {
+    let showing = (any::<u64>(), vec(uid(), 0..4)).prop_map(|(version, uids)| Showing { version, uids });
+    (uid(), node(), vec(msg_id(), 0..4), any::<u64>(), option::of(showing), vec(uid(), 0..4))
+        .prop_map(|(uid, node, in_flight, pending, showing, seen)| Attach {
+            uid,
+            node,
+            in_flight,
+            pending,
+            showing,
+            seen,
+        })
+        .boxed()
+}
+
+fn post_notify() -> BoxedStrategy<Command> {
+    let lists = (vec(recipient(), 0..4), vec(recipient(), 0..4), any::<bool>());
+    (digest(), lists, data(), body(), data(), body())
+        .prop_map(|(digest, (recipients, note_recipients, for_not_self), data, body, note, note_body)| {
+            Command::PostNotify {
+                digest,
+                recipients,
+                note_recipients,
+                for_not_self,
+                data,
+                body,
+                note,
+                note_body,
+            }
+        })
+        .boxed()
+}
+
+fn talk() -> BoxedStrategy<Command> {
+    let edit = prop_oneof![
+        option::of(text()).prop_map(|new_alias| GroupEdit::Join { new_alias }),
+        text().prop_map(|new_alias| GroupEdit::Alias { new_alias }),
+        text().prop_map(|to| GroupEdit::Drop { to }),
+    ];
+    prop_oneof![
+        (digest(), text(), text(), data(), body()).prop_map(|(digest, from, to, data, body)| Command::Ping {
+            digest,
+            from,
+            to,
+            data,
+            body
+        }),
+        (digest(), text(), text(), text(), data(), body()).prop_map(|(digest, gid, from, to, data, body)| {
+            Command::GroupInvite { digest, gid, from, to, data, body }
+        }),
+        (digest(), text(), edit).prop_map(|(digest, gid, edit)| Command::GroupEdit { digest, gid, edit }),
+        (digest(), ohi_act(), ohi_list()).prop_map(|(digest, act, list)| Command::OhiEdit {
+            digest,
+            act,
+            list
+        }),
+        post_notify(),
+    ]
+    .boxed()
+}
+
 fn command() -> BoxedStrategy<Command> {
-    let digest = || any::<[u8; 16]>().prop_map(Digest);
-    let attach = (uid(), node(), vec(msg_id(), 0..4), any::<u64>())
-        .prop_map(|(uid, node, in_flight, pending)| Attach { uid, node, in_flight, pending });
     prop_oneof![
         (uid(), hash(), text(), option::of(text()))
             .prop_map(|(uid, secret, label, alias)| Command::Register { uid, secret, label, alias }),
         (uid(), hash()).prop_map(|(uid, secret)| Command::Login { uid, secret }),
-        attach.prop_map(Command::Attach),
+        attach().prop_map(Command::Attach),
         Just(Command::Detach),
         any::<i64>().prop_map(|epoch| Command::Present { epoch: Epoch(epoch) }),
         (digest(), text()).prop_map(|(digest, alias)| Command::NewAlias { digest, alias }),
@@ -84,6 +157,7 @@ fn command() -> BoxedStrategy<Command> {
         (digest(), vec(recipient(), 0..4), data(), body())
             .prop_map(|(digest, recipients, data, body)| Command::Post { digest, recipients, data, body }),
         vec(msg_id(), 0..20).prop_map(|ids| Command::Acks { ids }),
+        talk(),
     ]
     .boxed()
 }
@@ -102,6 +176,12 @@ fn content() -> BoxedStrategy<Content> {
         Just(Content::Login),
         text().prop_map(|alias| Content::NewAlias { alias }),
         (text(), text()).prop_map(|(label, node_id)| Content::NewNode { label, node_id }),
+        msg_id().prop_map(|post_id| Content::Notify { post_id }),
+        (text(), text()).prop_map(|(alias, to)| Content::Ping { alias, to }),
+        (text(), text(), text()).prop_map(|(gid, alias, to)| Content::Invite { gid, alias, to }),
+        (group_act(), text(), text(), option::of(text()))
+            .prop_map(|(act, gid, alias, new_alias)| Content::Member { act, gid, alias, new_alias }),
+        (ohi_act(), ohi_list()).prop_map(|(act, list)| Content::OhiEdit { act, list }),
     ]
     .boxed()
 }
@@ -146,6 +226,18 @@ fn event() -> BoxedStrategy<Event> {
             opened,
             reason
         }),
+        (session(), any::<u64>(), vec(uid(), 0..4), vec(uid(), 0..4))
+            .prop_map(|(session, opened, online, offline)| Event::Ohi { session, opened, online, offline }),
+        (session(), any::<[u64; 2]>(), any::<bool>(), vec(uid(), 0..4), vec(uid(), 0..4)).prop_map(
+            |(session, [opened, version], full, added, dropped)| Event::Shows {
+                session,
+                opened,
+                version,
+                full,
+                added,
+                dropped
+            }
+        ),
         (session(), any::<u64>()).prop_map(|(session, seq)| Event::Lost { session, seq }),
         session().prop_map(|session| Event::Probe { session }),
         any::<(u16, i64)>()

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use tmtp_contract::{
     Answer, Body, Command, Content, Effect, Event, LoginRefusal, Message, VERSION, Versioned,
 };
-use tmtp_domain::RecipientKind;
+use tmtp_domain::{GroupAct, GroupEdit, OhiAct, RecipientKind};
 
 use crate::cases::{self, Case, Promise, Value};
 use crate::octets;
@@ -129,16 +129,24 @@ macro_rules! variants {
 
 variants!(Command {
     Register { .. }, Login { .. }, Attach(_), Detach, Present { .. }, NewAlias { .. }, NewNode { .. },
-    Post { .. }, Acks { .. }
+    Post { .. }, PostNotify { .. }, Ping { .. }, GroupInvite { .. }, GroupEdit { .. }, OhiEdit { .. }, Acks { .. }
 });
+variants!(GroupEdit { Join { .. }, Alias { .. }, Drop { .. } });
+variants!(GroupAct { Invite, Join, Alias, Drop });
+variants!(OhiAct { Init, Add, Drop });
 variants!(RecipientKind { User, Group, GroupOthers });
-variants!(Event { Answer { .. }, Deliver { .. }, Close { .. }, Lost { .. }, Probe { .. }, Rehome { .. } });
+variants!(Event {
+    Answer { .. }, Deliver { .. }, Ohi { .. }, Shows { .. }, Close { .. }, Lost { .. }, Probe { .. }, Rehome { .. }
+});
 variants!(Answer {
     Registered { .. }, LoggedIn { .. }, NotLoggedIn(_), Attached, Done, Posted { .. }, Refused(_)
 });
 variants!(LoginRefusal { Failed, AlreadyConnected, RegistrationClosed });
 variants!(Effect { Queued { .. }, Acked { .. }, Copied { .. }, Receipt(_) });
-variants!(Content { Delivery { .. }, Login, NewAlias { .. }, NewNode { .. } });
+variants!(Content {
+    Delivery { .. }, Login, NewAlias { .. }, NewNode { .. }, Notify { .. }, Ping { .. }, Invite { .. },
+    Member { .. }, OhiEdit { .. }
+});
 variants!(Body { Empty, Inline(_), Stored(_) });
 
 /// Which variants the cases have, and in what.
@@ -164,11 +172,16 @@ impl Seen {
 
     fn command(&mut self, command: &Command) {
         self.note("command", command);
-        if let Command::Post { recipients, body, .. } = command {
-            for recipient in recipients {
-                self.note("command", &recipient.kind);
+        match command {
+            Command::Post { recipients, body, .. } => {
+                for recipient in recipients {
+                    self.note("command", &recipient.kind);
+                }
+                self.note("command", body);
             }
-            self.note("command", body);
+            Command::GroupEdit { edit, .. } => self.note("command", edit),
+            Command::OhiEdit { act, .. } => self.note("command", act),
+            _ => {}
         }
     }
 
@@ -185,6 +198,11 @@ impl Seen {
     fn message(&mut self, message: &Message) {
         self.note("message", &message.content);
         self.note("message", &message.body);
+        match &message.content {
+            Content::Member { act, .. } => self.note("message", act),
+            Content::OhiEdit { act, .. } => self.note("message", act),
+            _ => {}
+        }
     }
 
     fn assert_all<T: Variants>(&self, within: &'static str) {
@@ -208,10 +226,13 @@ fn golden_cases_cover_every_variant() {
     seen.assert_all::<Command>("command");
     seen.assert_all::<RecipientKind>("command");
     seen.assert_all::<Body>("command");
+    seen.assert_all::<GroupEdit>("command");
+    seen.assert_all::<OhiAct>("command");
     seen.assert_all::<Event>("event");
     seen.assert_all::<Answer>("event");
     seen.assert_all::<LoginRefusal>("event");
     seen.assert_all::<Effect>("journal");
     seen.assert_all::<Content>("message");
+    seen.assert_all::<GroupAct>("message");
     seen.assert_all::<Body>("message");
 }

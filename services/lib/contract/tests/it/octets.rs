@@ -112,6 +112,8 @@ fn leaf(head: u8, rest: &mut &[u8]) -> String {
         0xe0..=0xff => head.cast_signed().to_string(),
         0xa0..=0xbf => text(take(rest, usize::from(head & 0x1f))),
         0xc0 => "nil".into(),
+        0xc2 => "false".into(),
+        0xc3 => "true".into(),
         0xc4 | 0xc5 => {
             let len = number(take(rest, usize::from(head - 0xc3)));
             take(rest, len);

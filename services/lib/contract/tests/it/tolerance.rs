@@ -21,7 +21,7 @@ fn key(name: &str) -> Node {
 
 /// Grafts a field that nobody knows into every map that stands for a struct. A map that stands for an enum has one
 /// field, the name of the variant, and may have no other: those are the items of the lists `e`, and the maps in `c`,
-/// `b` and `a`, unless directly within another such map, where the variant's own fields are.
+/// `b`, `a` and `e`, unless directly within another such map, where the variant's own fields are.
 fn graft(node: Node, is_enum: bool, stranger: &Node, grafts: &mut usize) -> Node {
     match node {
         Node::Leaf(..) => node,
@@ -32,7 +32,7 @@ fn graft(node: Node, is_enum: bool, stranger: &Node, grafts: &mut usize) -> Node
             let inner = fields.into_iter().map(|(name, value)| {
                 let within = match (&value, name_of(&name).as_str()) {
                     (Node::List(_), "e") => true,
-                    (Node::Map(_), "a" | "b" | "c") => !is_enum,
+                    (Node::Map(_), "a" | "b" | "c" | "e") => !is_enum,
                     _ => false,
                 };
                 let value = graft(value, within, stranger, grafts);

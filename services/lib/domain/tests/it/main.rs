@@ -2,6 +2,7 @@
 //! Examples are beside the code; nothing here may depend on one.
 
 mod aliases;
+mod groups;
 mod ids;
 mod recipients;
 mod sites;

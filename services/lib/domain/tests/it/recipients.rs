@@ -1,4 +1,4 @@
-//! Properties of `resolve`, against a site of a few members: who is owed, how often, and which error decides.
+//! Properties of an audience, against a site of a few members: who is owed, how often, and which error decides.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,8 +6,8 @@ use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use tmtp_domain::{
-    Member, MemberStatus, Node, NodeNum, Owed, Recipient, RecipientKind, Refusal, SecretHash, Sender, Uid,
-    resolve,
+    Audience, Member, MemberStatus, Node, NodeNum, Owed, Recipient, RecipientKind, Refusal, SecretHash,
+    Sender, Uid,
 };
 
 /// A site, one of its nodes that sends, and members that the list names.
@@ -20,7 +20,10 @@ struct Scene {
 
 impl Scene {
     fn resolve(&self, list: &[Recipient]) -> Result<Vec<Owed>, Refusal> {
-        resolve(list, self.sender, |uid| self.members.get(&uid))
+        let mut audience = Audience::of(self.sender);
+        audience.add_list(list, |uid| self.members.contains_key(&uid), |_| None)?;
+        audience.add_own_nodes();
+        Ok(audience.owed(|uid| self.members.get(&uid)))
     }
 
     fn list(&self) -> Vec<Recipient> {

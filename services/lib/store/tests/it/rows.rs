@@ -1,6 +1,6 @@
 //! Members, nodes and names: what commits write and batches read.
 
-use tmtp_domain::{MemberStatus, NodeNum};
+use tmtp_domain::{Group, GroupStatus, MemberStatus, Membership, NameHolder, NodeNum};
 use tmtp_store::Change;
 
 use crate::rig::{Rig, node, secret, uid};
@@ -57,7 +57,7 @@ async fn rows_are_made_once() {
         sqlx::query_scalar("SELECT label FROM node ORDER BY label").fetch_all(&rig.pool).await.unwrap();
     assert_eq!(labels, ["first", "x"]);
     let key = (site, "Ann Bell".to_owned());
-    assert_eq!(rig.store.names(std::slice::from_ref(&key)).await.unwrap()[&key], ann);
+    assert_eq!(rig.store.names(std::slice::from_ref(&key)).await.unwrap()[&key], NameHolder::Member(ann));
 }
 
 /// Goal: names are found as they are spelled, in their own site; method: other spellings, another site, odd texts.
@@ -78,7 +78,7 @@ async fn names_are_exact() {
         (here, format!("{name} ")),
     ];
     let found = rig.store.names(&asked).await.unwrap();
-    assert_eq!(found, [((here, name), uid(1))].into());
+    assert_eq!(found, [((here, name), NameHolder::Member(uid(1)))].into());
 }
 
 /// Goal: no label that a client can send makes Postgres refuse a commit; method: the character that its text cannot
@@ -97,4 +97,44 @@ async fn labels_may_be_any_text() {
         .await
         .unwrap();
     assert_eq!(kept, ["with \u{FFFD} in it", "", labels[2]]);
+}
+
+/// Goal: a group is found with the last place of everybody in it, in its own site, and its name is nobody's alias; method:
+/// found it, change places twice in one commit and once more in another, and look from two sites.
+#[tokio::test]
+async fn groups_come_with_their_places() {
+    let rig = Rig::new().await;
+    let (_, mut shards) = rig.owner().await;
+    let (ann, ben) = (uid(1), uid(2));
+    let here = rig.site_with_member(&mut shards[0], ann).await;
+    let there = rig.create_site("other.example").await;
+    let gid = "The Group".to_owned();
+    let membership = |status, alias: &str| Membership { status, alias: alias.into() };
+    let place = |uid, status, alias: &str| Change::Place {
+        site: here,
+        gid: gid.clone(),
+        uid,
+        place: membership(status, alias),
+    };
+    let changes = vec![
+        Change::Member { site: here, uid: ben },
+        Change::Group { site: here, gid: gid.clone() },
+        place(ann, GroupStatus::Joined, "Ann Bell"),
+        place(ben, GroupStatus::Invited, "Ben Bell"),
+        place(ben, GroupStatus::Joined, "Ben Bell"),
+    ];
+    rig.commit(&mut shards[0], None, changes).await.unwrap();
+    let again =
+        vec![Change::Group { site: here, gid: gid.clone() }, place(ann, GroupStatus::Barred, "Ann Other")];
+    rig.commit(&mut shards[0], None, again).await.unwrap();
+
+    let asked = [(here, gid.clone()), (there, gid.clone()), (here, "No Group".to_owned())];
+    let found = rig.store.groups(&asked).await.unwrap();
+    let expected = Group::new([
+        (ann, membership(GroupStatus::Barred, "Ann Other")),
+        (ben, membership(GroupStatus::Joined, "Ben Bell")),
+    ]);
+    assert_eq!(found, [((here, gid.clone()), expected)].into());
+    let names = rig.store.names(&asked).await.unwrap();
+    assert_eq!(names, [((here, gid), NameHolder::Group)].into());
 }

@@ -11,6 +11,7 @@ const TABLES: &[&str] = &[
     "body",
     "body_chunk",
     "deployment",
+    "group_member",
     "inbox",
     "journal",
     "member",

@@ -243,7 +243,7 @@ impl<'d> Cluster<'d> {
     async fn decide(&mut self, batch: &[(GatewayId, Envelope)]) {
         let mut wanted = Wanted::default();
         for (gateway, envelope) in batch {
-            self.home.wants(*gateway, envelope, &mut wanted);
+            self.home.wants(*gateway, envelope, &HashMap::new(), &mut wanted);
         }
         let store = &self.database.store;
         let members: Vec<_> = wanted.members.into_iter().collect();

@@ -119,6 +119,8 @@ impl Gateway {
                     node: NodeNum(session.node.1),
                     in_flight: in_flight.map(|flight| flight.id).collect(),
                     pending: session.unanswered.len() as u64,
+                    showing: None,
+                    seen: Vec::new(),
                 };
                 let seq = session.next();
                 self.outgoing.push(envelope(self.site, id, seq, Command::Attach(attach)));

@@ -2,9 +2,12 @@
 
 use bytes::Bytes;
 use tmtp_contract::{
-    Attach, Body, BodyRef, Command, CommandEntry, DataInfo, Digest, Envelope, VERSION, Versioned,
+    Attach, Body, BodyRef, Command, CommandEntry, DataInfo, Digest, Envelope, Showing, VERSION, Versioned,
 };
-use tmtp_domain::{BodyId, Epoch, GatewayId, MsgId, NodeNum, Recipient, RecipientKind, SessionId, SiteId};
+use tmtp_domain::{
+    BodyId, Epoch, GatewayId, GroupEdit, MsgId, NodeNum, OhiAct, OhiItem, Recipient, RecipientKind,
+    SessionId, SiteId,
+};
 
 use super::{Case, TRACE, Value, counting, hash, uid, uuid, written};
 
@@ -30,6 +33,10 @@ pub(super) fn cases() -> Vec<Case> {
     let mut cases = sessions();
     cases.extend(edits());
     cases.extend(posts());
+    cases.extend(posts_with_notes());
+    cases.extend(texts());
+    cases.extend(group_edits());
+    cases.extend(ohi_edits());
     cases.extend(whole_entries());
     cases
 }
@@ -60,12 +67,48 @@ fn sessions() -> Vec<Case> {
                 node: NodeNum(2),
                 in_flight: vec![MsgId(1_790_000_000_000_000_000), MsgId(1_790_000_000_000_000_001)],
                 pending: 3,
+                showing: None,
+                seen: Vec::new(),
             }),
         ),
         one(
             "v1/command/attach_idle",
             "a session that goes on, with nothing open",
-            Command::Attach(Attach { uid: uid(0x40), node: NodeNum(100), in_flight: Vec::new(), pending: 0 }),
+            Command::Attach(Attach {
+                uid: uid(0x40),
+                node: NodeNum(100),
+                in_flight: Vec::new(),
+                pending: 0,
+                showing: None,
+                seen: Vec::new(),
+            }),
+        ),
+        one(
+            "v1/command/attach_showing",
+            "a session that goes on, shows presence to two users, and sees another",
+            Command::Attach(Attach {
+                uid: uid(0x40),
+                node: NodeNum(2),
+                in_flight: Vec::new(),
+                pending: 1,
+                showing: Some(Showing {
+                    version: 1_790_000_000_000_000_000,
+                    uids: vec![uid(0x50), uid(0x60)],
+                }),
+                seen: vec![uid(0x70)],
+            }),
+        ),
+        one(
+            "v1/command/attach_showing_nobody",
+            "a session that goes on and shows presence to nobody any more",
+            Command::Attach(Attach {
+                uid: uid(0x40),
+                node: NodeNum(2),
+                in_flight: Vec::new(),
+                pending: 0,
+                showing: Some(Showing { version: 1, uids: Vec::new() }),
+                seen: Vec::new(),
+            }),
         ),
         one("v1/command/detach", "the end of a session; the command is a mere name", Command::Detach),
         one(
@@ -132,6 +175,123 @@ fn posts() -> Vec<Case> {
                 Body::Stored(BodyRef { id: BodyId(uuid(0xA0)), len: 5_000_000_000, chunk: 1_048_576 }),
             ),
         ),
+    ]
+}
+
+fn posts_with_notes() -> Vec<Case> {
+    vec![
+        one(
+            "v1/command/both",
+            "a message to a user and the own nodes, and a note to two groups besides",
+            Command::PostNotify {
+                digest: Digest(counting(0x80)),
+                recipients: vec![recipient("%+123456789BCDFGHJKLMNPQRSTVWXYZ", RecipientKind::User)],
+                note_recipients: vec![
+                    recipient("the group", RecipientKind::Group),
+                    recipient("the others", RecipientKind::GroupOthers),
+                ],
+                for_not_self: false,
+                data: DataInfo { len: 7, head: 2, sum: 123_456_789_012 },
+                body: Body::Inline(Bytes::from_static(b"{}hello")),
+                note: DataInfo { len: 3, head: 3, sum: 1 },
+                note_body: Body::Inline(Bytes::from_static(b"[1]")),
+            },
+        ),
+        one(
+            "v1/command/both_stored",
+            "a message that is not for the own nodes, and its note, both in the body store",
+            Command::PostNotify {
+                digest: Digest(counting(0x80)),
+                recipients: Vec::new(),
+                note_recipients: Vec::new(),
+                for_not_self: true,
+                data: DataInfo { len: 5_000_000_000, head: 0, sum: 0 },
+                body: Body::Stored(BodyRef { id: BodyId(uuid(0xA0)), len: 5_000_000_000, chunk: 1_048_576 }),
+                note: DataInfo { len: 70_000, head: 0, sum: 0 },
+                note_body: Body::Stored(BodyRef { id: BodyId(uuid(0xB0)), len: 70_000, chunk: 1_048_576 }),
+            },
+        ),
+    ]
+}
+
+fn texts() -> Vec<Case> {
+    vec![
+        one(
+            "v1/command/ping",
+            "a ping",
+            Command::Ping {
+                digest: Digest(counting(0x80)),
+                from: "Ann Léger".into(),
+                to: "Ben Lee B".into(),
+                data: DataInfo { len: 2, head: 0, sum: 7 },
+                body: Body::Inline(Bytes::from_static(b"hi")),
+            },
+        ),
+        one(
+            "v1/command/ping_empty",
+            "a ping without text, its names not checked yet",
+            Command::Ping {
+                digest: Digest(counting(0x80)),
+                from: ".".into(),
+                to: "\0".into(),
+                data: DataInfo::default(),
+                body: Body::Empty,
+            },
+        ),
+        one(
+            "v1/command/invite",
+            "an invitation into a group",
+            Command::GroupInvite {
+                digest: Digest(counting(0x80)),
+                gid: "the group".into(),
+                from: "Ann Léger".into(),
+                to: "Ben Lee B".into(),
+                data: DataInfo { len: 2, head: 0, sum: 7 },
+                body: Body::Inline(Bytes::from_static(b"hi")),
+            },
+        ),
+    ]
+}
+
+fn group_edits() -> Vec<Case> {
+    let edit = |path, about, edit| {
+        let command = Command::GroupEdit { digest: Digest(counting(0x80)), gid: "the group".into(), edit };
+        one(path, about, command)
+    };
+    vec![
+        edit(
+            "v1/command/group_join",
+            "joining a group under the alias that it knows",
+            GroupEdit::Join { new_alias: None },
+        ),
+        edit(
+            "v1/command/group_join_as",
+            "joining a group under another alias",
+            GroupEdit::Join { new_alias: Some("Ann Léger".into()) },
+        ),
+        edit(
+            "v1/command/group_alias",
+            "another alias in a group",
+            GroupEdit::Alias { new_alias: "Ann Léger".into() },
+        ),
+        edit("v1/command/group_drop", "dropping a member", GroupEdit::Drop { to: "Ben Lee B".into() }),
+    ]
+}
+
+fn ohi_edits() -> Vec<Case> {
+    let edit = |path, about, act, list| {
+        one(path, about, Command::OhiEdit { digest: Digest(counting(0x80)), act, list })
+    };
+    let item = |id: &str, kind| OhiItem { id: id.into(), kind };
+    vec![
+        edit(
+            "v1/command/ohi_init",
+            "a client shows presence to two users, of which one is not checked yet",
+            OhiAct::Init,
+            vec![item("%+123456789BCDFGHJKLMNPQRSTVWXYZ", 1), item("nobody", 0)],
+        ),
+        edit("v1/command/ohi_add", "one more, of an odd kind", OhiAct::Add, vec![item("V", -128)]),
+        edit("v1/command/ohi_drop", "one less", OhiAct::Drop, vec![item("V", 0)]),
     ]
 }
 

@@ -24,6 +24,7 @@ fn answer(path: &'static str, about: &'static str, answer: Answer) -> Case {
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = answers();
     cases.extend(refusals());
+    cases.extend(presence());
     cases.extend(others());
     cases.extend(whole_entries());
     cases
@@ -90,6 +91,46 @@ fn refusals() -> Vec<Case> {
             "v1/event/answer_refused",
             "a refused request",
             Answer::Refused("newalias must be 8+ characters".into()),
+        ),
+    ]
+}
+
+fn presence() -> Vec<Case> {
+    let session = SessionId(70_000);
+    vec![
+        one(
+            "v1/event/ohi",
+            "somebody is online now, two others are not any more",
+            Event::Ohi { session, opened: 1, online: vec![uid(0x40)], offline: vec![uid(0x50), uid(0x60)] },
+        ),
+        one(
+            "v1/event/ohi_online",
+            "somebody is online now",
+            Event::Ohi { session, opened: 1, online: vec![uid(0x40)], offline: Vec::new() },
+        ),
+        one(
+            "v1/event/shows",
+            "the user shows presence to one more, and to another no more",
+            Event::Shows {
+                session,
+                opened: 1,
+                version: 1_790_000_000_000_000_000,
+                full: false,
+                added: vec![uid(0x40)],
+                dropped: vec![uid(0x50)],
+            },
+        ),
+        one(
+            "v1/event/shows_full",
+            "the user shows presence to nobody else than this one",
+            Event::Shows {
+                session,
+                opened: 1,
+                version: 1,
+                full: true,
+                added: vec![uid(0x40)],
+                dropped: Vec::new(),
+            },
         ),
     ]
 }

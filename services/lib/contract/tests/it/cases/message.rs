@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use tmtp_contract::{Body, BodyRef, Content, DataInfo, Message, MessageRecord};
-use tmtp_domain::{BodyId, MsgId, Posted};
+use tmtp_domain::{BodyId, GroupAct, MsgId, OhiAct, OhiItem, Posted};
 
 use super::{Case, Value, uid, uuid, written};
 
@@ -27,6 +27,72 @@ fn of_server(content: Content) -> Message {
 }
 
 pub(super) fn cases() -> Vec<Case> {
+    let mut cases = plain();
+    cases.extend(notes_and_texts());
+    cases.extend(changes());
+    cases
+}
+
+fn notes_and_texts() -> Vec<Case> {
+    let with_text = |content| Message { content, ..message(Body::Inline(Bytes::from_static(b"hi"))) };
+    vec![
+        one(
+            "v1/message/notify",
+            "a note of a message",
+            with_text(Content::Notify { post_id: MsgId(1_789_999_999_999_999_999) }),
+        ),
+        one(
+            "v1/message/ping",
+            "a ping",
+            with_text(Content::Ping { alias: "Ann Léger".into(), to: "Ben Lee B".into() }),
+        ),
+        one(
+            "v1/message/invite",
+            "an invitation",
+            with_text(Content::Invite {
+                gid: "the group".into(),
+                alias: "Ann Léger".into(),
+                to: "Ben Lee B".into(),
+            }),
+        ),
+    ]
+}
+
+fn changes() -> Vec<Case> {
+    let member = |path, about, act, new_alias: Option<&str>| {
+        let content = Content::Member {
+            act,
+            gid: "the group".into(),
+            alias: "Ben Lee B".into(),
+            new_alias: new_alias.map(Into::into),
+        };
+        one(path, about, of_server(content))
+    };
+    vec![
+        member("v1/message/member_invite", "somebody is invited into a group", GroupAct::Invite, None),
+        member("v1/message/member_join", "somebody joined a group", GroupAct::Join, None),
+        member("v1/message/member_alias", "a member is known otherwise", GroupAct::Alias, Some("Benjamin")),
+        member("v1/message/member_drop", "somebody left a group", GroupAct::Drop, None),
+        one(
+            "v1/message/ohiedit_add",
+            "the user shows presence to one more",
+            of_server(Content::OhiEdit {
+                act: OhiAct::Add,
+                list: vec![OhiItem { id: "%+123456789BCDFGHJKLMNPQRSTVWXYZ".into(), kind: 1 }],
+            }),
+        ),
+        one(
+            "v1/message/ohiedit_drop",
+            "the user shows presence to one less",
+            of_server(Content::OhiEdit {
+                act: OhiAct::Drop,
+                list: vec![OhiItem { id: "%+123456789BCDFGHJKLMNPQRSTVWXYZ".into(), kind: 0 }],
+            }),
+        ),
+    ]
+}
+
+fn plain() -> Vec<Case> {
     let stored = BodyRef { id: BodyId(uuid(0xA0)), len: 5_000_000_000, chunk: 1_048_576 };
     let mut noted = message(Body::Stored(stored));
     noted.content = Content::Delivery { notify: 3 };

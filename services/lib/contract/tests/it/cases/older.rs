@@ -29,6 +29,8 @@ pub(super) fn cases() -> Vec<Case> {
                     node: NodeNum(2),
                     in_flight: Vec::new(),
                     pending: 0,
+                    showing: None,
+                    seen: Vec::new(),
                 })),
             ])),
         ),
