@@ -68,6 +68,13 @@ impl<'c> Gateway<'c> {
         Ok(Link::new(who, account.clone(), client))
     }
 
+    /// The same; gives also who is said to be online.
+    pub async fn login_told(&self, who: &str, account: &Account) -> Result<(Link, Vec<String>)> {
+        let login = within(Client::login(&self.connect, &account.uid, &account.node_id)).await;
+        let (client, info) = login.with_context(|| format!("log {who} in"))?;
+        Ok((Link::new(who, account.clone(), client), info.ohi))
+    }
+
     /// Logs in, and says how that failed.
     pub async fn try_login(&self, account: &Account) -> Result<Client, Error> {
         let (client, _) = within(Client::login(&self.connect, &account.uid, &account.node_id)).await?;

@@ -227,7 +227,13 @@ pub fn post(id: &str, to: &[&str], data: &[u8]) -> Request {
 
 fn request_id(request: &Request) -> Result<String> {
     match request {
-        Request::UserEdit { id, .. } | Request::Post { id, .. } => Ok(id.clone()),
+        Request::UserEdit { id, .. }
+        | Request::OhiEdit { id, .. }
+        | Request::GroupInvite { id, .. }
+        | Request::GroupEdit { id, .. }
+        | Request::Post { id, .. }
+        | Request::PostNotify { id, .. }
+        | Request::Ping { id, .. } => Ok(id.clone()),
         other => bail!("{other:?} has no ack"),
     }
 }

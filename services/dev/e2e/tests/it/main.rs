@@ -10,6 +10,7 @@ mod bodies;
 mod causal;
 mod certificates;
 mod collector;
+mod community;
 mod ctl;
 mod delivery;
 mod erasure;
