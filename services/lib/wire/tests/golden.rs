@@ -112,3 +112,18 @@ fn responses() {
     let encode = |response: &Response<'static>, out: &mut Vec<u8>| response.encode(out);
     assert!(check(include_str!("../testdata/responses.txt"), encode) >= 14);
 }
+
+/// The worked example of the specification is a case of the golden file: looks for the lines of `PROTOCOL.md` in the
+/// octets of the file, and computes the sum of the shorter header as the text says.
+#[test]
+fn the_worked_example() {
+    let protocol = include_str!("../PROTOCOL.md");
+    let cases = cases(include_str!("../testdata/responses.txt"));
+    let example = cases.iter().find(|case| case.name.contains("PROTOCOL.md")).expect("the case");
+    let octets = str::from_utf8(&example.octets).expect("text");
+    assert!(protocol.contains(&format!("    {octets}\n")), "the frame stands in the text");
+    let shorter = octets[4..octets.len() - 5].replace("\"headsum\":2357229937,", "");
+    assert!(protocol.contains(&format!("    {shorter}\n")), "the shorter header stands in the text");
+    let sum = tmtp_wire::id::crc32c(format!("0083{shorter}").as_bytes());
+    assert_eq!((shorter.len(), sum), (0x83, 2_357_229_937));
+}

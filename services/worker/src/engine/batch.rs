@@ -125,6 +125,8 @@ impl Engine {
                     home.wants(*gateway, envelope, &names, &mut wanted);
                 }
             }
+            // Nearly every batch ends here: what it needs is known.
+            wanted.sites.retain(|site| !self.sites.contains_key(site));
             if !wanted.leave_out(&mut asked) {
                 return Loaded::Ready(names);
             }

@@ -38,8 +38,7 @@ impl Engine {
         let names: Vec<_> = wanted.names.into_iter().collect();
         let groups: Vec<_> = wanted.groups.into_iter().collect();
         let bodies: Vec<_> = wanted.bodies.into_iter().collect();
-        let sites: Vec<SiteId> =
-            wanted.sites.into_iter().filter(|site| !self.sites.contains_key(site)).collect();
+        let sites: Vec<SiteId> = wanted.sites.into_iter().collect();
         let mut attempt = 0;
         loop {
             match self.try_load(&members, &groups, &names, &bodies, &sites).await {

@@ -29,4 +29,5 @@ mod scripts;
 mod silence;
 mod sites;
 mod slow_reader;
+mod survival;
 mod traces;
