@@ -4,6 +4,7 @@
 //! the database's password, and never write a password into a file that others can read.
 
 mod certificate;
+mod conform;
 mod credentials;
 mod database;
 mod demo;
@@ -35,6 +36,8 @@ enum Command {
     Certificate(certificate::Certificate),
     /// Show on a running cluster what it does: two people, three devices, two gateways, one attachment
     Demo(demo::Demo),
+    /// Test any TMTP server against the protocol: a line for each case, and exit code 1 if one fails
+    Conform(conform::Conform),
     /// Make a new user at a server
     Register(hand::Register),
     /// Try whether a device can log in, and see who is online
@@ -70,6 +73,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Site(site) => site.run().await,
         Command::Certificate(certificate) => certificate.run(),
         Command::Demo(demo) => Box::pin(demo.run()).await,
+        Command::Conform(conform) => Box::pin(conform.run()).await,
         Command::Register(register) => register.run().await,
         Command::Login(login) => login.run().await,
         Command::Send(send) => send.run().await,

@@ -1,7 +1,7 @@
 //! Which server to speak to by hand, and whom to trust there. It must never skip the check of the certificate
 //! without being told to.
 
-use std::{future::Future, net::IpAddr, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{future::Future, net::IpAddr, net::SocketAddr, path::Path, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use rustls::{
@@ -36,32 +36,35 @@ impl Server {
     /// The first address of the server that accepts connections.
     pub(crate) async fn connect(&self) -> anyhow::Result<Connect> {
         let address = dial(&self.address).await?;
-        Ok(Connect { address, server_name: self.server_name()?, trust: self.trust()? })
+        let server_name = server_name(&self.address, self.sni.as_deref())?;
+        Ok(Connect { address, server_name, trust: trust(self.ca.as_deref())? })
     }
+}
 
-    fn server_name(&self) -> anyhow::Result<Option<String>> {
-        if let Some(name) = &self.sni {
-            return Ok(Some(name.clone()));
-        }
-        let (host, _) = self.address.rsplit_once(':').context("--server needs a port: HOST:PORT")?;
-        let is_address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
-        Ok((!is_address).then(|| host.to_owned()))
+/// What to ask for in the handshake: what was said, else the host, unless that is an address.
+pub(crate) fn server_name(address: &str, sni: Option<&str>) -> anyhow::Result<Option<String>> {
+    if let Some(name) = sni {
+        return Ok(Some(name.to_owned()));
     }
+    let (host, _) = address.rsplit_once(':').with_context(|| format!("{address} needs a port: HOST:PORT"))?;
+    let is_address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
+    Ok((!is_address).then(|| host.to_owned()))
+}
 
-    fn trust(&self) -> anyhow::Result<Trust> {
-        let Some(file) = &self.ca else { return Ok(Trust::Any) };
-        let mut roots = RootCertStore::empty();
-        let certificates = CertificateDer::pem_file_iter(file)
-            .with_context(|| format!("cannot read the certificates in {}", file.display()))?;
-        for certificate in certificates {
-            let certificate = certificate.with_context(|| format!("{} is no PEM", file.display()))?;
-            roots
-                .add(certificate)
-                .with_context(|| format!("a certificate in {} is of no use", file.display()))?;
-        }
-        ensure!(!roots.is_empty(), "there is no certificate in {}", file.display());
-        Ok(Trust::Roots(roots))
+/// Any certificate, or those that the ones of this file have signed.
+pub(crate) fn trust(file: Option<&Path>) -> anyhow::Result<Trust> {
+    let Some(file) = file else { return Ok(Trust::Any) };
+    let mut roots = RootCertStore::empty();
+    let certificates = CertificateDer::pem_file_iter(file)
+        .with_context(|| format!("cannot read the certificates in {}", file.display()))?;
+    for certificate in certificates {
+        let certificate = certificate.with_context(|| format!("{} is no PEM", file.display()))?;
+        roots
+            .add(certificate)
+            .with_context(|| format!("a certificate in {} is of no use", file.display()))?;
     }
+    ensure!(!roots.is_empty(), "there is no certificate in {}", file.display());
+    Ok(Trust::Roots(roots))
 }
 
 /// The first address of HOST:PORT that accepts a connection. `localhost` is often two addresses, and a server may
@@ -96,18 +99,14 @@ pub(crate) async fn answer<T>(
 mod tests {
     use super::*;
 
-    fn server(address: &str, sni: Option<&str>) -> Server {
-        Server { address: address.into(), sni: sni.map(Into::into), insecure: true, ca: None }
-    }
-
     /// Goal: names are sent as SNI and addresses are not, as real clients do; method: one of each kind.
     #[test]
     fn server_names() {
-        let name = |host: &str, sni: Option<&str>| server(host, sni).server_name().unwrap();
+        let name = |host: &str, sni: Option<&str>| server_name(host, sni).unwrap();
         assert_eq!(name("chat.example.org:1", None).as_deref(), Some("chat.example.org"));
         assert_eq!(name("127.0.0.1:1", None), None);
         assert_eq!(name("[::1]:1", None), None);
         assert_eq!(name("127.0.0.1:1", Some("a.test")).as_deref(), Some("a.test"));
-        assert!(server("chat.example.org", None).server_name().is_err());
+        assert!(server_name("chat.example.org", None).is_err());
     }
 }

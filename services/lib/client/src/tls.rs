@@ -46,7 +46,8 @@ impl Connect {
         Self { address, server_name: None, trust: Trust::Any }
     }
 
-    pub(crate) async fn dial(&self) -> Result<TlsStream<TcpStream>, Error> {
+    /// Connects and shakes hands; for tools that speak no TMTP, or their own.
+    pub async fn dial(&self) -> Result<TlsStream<TcpStream>, Error> {
         let name = self.name()?;
         let config = self.trust.config()?;
         let address = self.address;

@@ -11,6 +11,7 @@ mod causal;
 mod certificates;
 mod collector;
 mod community;
+mod conform;
 mod ctl;
 mod delivery;
 mod erasure;
