@@ -18,7 +18,7 @@ mod config;
 mod hub;
 mod link;
 mod metrics;
-mod session;
+pub mod session;
 mod sites;
 mod tls;
 

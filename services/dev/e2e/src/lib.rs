@@ -11,6 +11,7 @@
 //! | [`Gateway`], [`Link`] | a client's view: who connects where, and what comes |
 //! | [`Streams`] | what is in Redis, seen from outside |
 //! | [`Certificates`] | what the gateways show to their clients |
+//! | [`Pure`] | the same without processes: session machines and a home, on a clock that tests drive |
 //!
 //! Clusters take turns, also those of different test processes: two at a time would measure each other.
 
@@ -21,6 +22,7 @@ mod gateway;
 mod http;
 mod link;
 mod program;
+mod pure;
 mod setup;
 mod streams;
 mod turns;
@@ -32,5 +34,6 @@ pub use cluster::Cluster;
 pub use gateway::Gateway;
 pub use link::{Delivery, End, Link, WAIT, barrier, end_of, post};
 pub use program::Program;
+pub use pure::Pure;
 pub use setup::{DEFAULT_SITE, Setup};
 pub use streams::{Stream, Streams};

@@ -32,3 +32,4 @@ mod sites;
 mod slow_reader;
 mod survival;
 mod traces;
+mod transcripts;

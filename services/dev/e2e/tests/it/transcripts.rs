@@ -1,0 +1,137 @@
+//! Conversations of clients as text files (`testdata/transcripts`), played at the pure cluster and at a real one.
+
+mod play;
+mod script;
+mod stage;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use futures::StreamExt as _;
+use tmtp_domain::{Registration, SiteId};
+use tmtp_e2e::{Pure, Setup};
+use tmtp_store::CreateSite;
+use uuid::Uuid;
+
+use play::Play;
+use script::{Act, Outcome, Script, Step};
+use stage::{Real, SCALE};
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/transcripts");
+
+/// All transcripts, by name.
+fn scripts() -> Result<Vec<Script>> {
+    let mut scripts = Vec::new();
+    for entry in fs::read_dir(FOLDER).context("read the transcripts")? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "tmtp") {
+            let name = path.file_stem().and_then(|name| name.to_str()).context("a file has an odd name")?;
+            scripts.push(Script::parse(name, &fs::read_to_string(&path)?)?);
+        }
+    }
+    scripts.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(scripts)
+}
+
+fn registration(script: &Script) -> Registration {
+    if script.closed { Registration::Closed } else { Registration::Open }
+}
+
+/// All failures in one message.
+fn report(results: Vec<Result<()>>) -> Result<()> {
+    let failures: Vec<String> =
+        results.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();
+    ensure!(failures.is_empty(), "{} transcripts failed:\n{}", failures.len(), failures.join("\n"));
+    Ok(())
+}
+
+/// Goal: the session machine and the home behave as the transcripts say; method: play all of them on a fake clock.
+#[tokio::test]
+async fn pure() -> Result<()> {
+    let mut results = Vec::new();
+    for script in scripts()? {
+        let mut stage = Pure::new(&script.name, registration(&script));
+        results.push(Play::run(&mut stage, &script).await);
+    }
+    report(results)
+}
+
+/// Goal: so does a real cluster, across its gateways, over TLS; method: play all of them there, each at a site of its
+/// own, all at the same time; with times that are a quarter of the usual ones, but for the login.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn real() -> Result<()> {
+    let cluster = Setup::new()
+        .gateway_setting("limits.silence_max", &format!("{}s", 120 / SCALE))
+        .gateway_setting("limits.redeliver_after", &format!("{}ms", 30_000 / SCALE))
+        .gateway_setting("limits.write_wait", &format!("{}s", 60 / SCALE))
+        .start()
+        .await?;
+    let scripts = scripts()?;
+    for (number, script) in scripts.iter().enumerate() {
+        let site = CreateSite {
+            id: SiteId(Uuid::new_v4()),
+            name: script.name.clone(),
+            domains: vec![format!("t{number}.test")],
+            registration: registration(script),
+        };
+        cluster.store.create_site(&site).await?;
+    }
+    let last = format!("t{}.test", scripts.len());
+    cluster.add_site("The last one", &[&last], Registration::Open).await?;
+    let gateways = cluster.gateway_addresses();
+    let plays = scripts.iter().enumerate().map(|(number, script)| {
+        let mut stage = Real::new(gateways.clone(), format!("t{number}.test"));
+        async move { Play::run(&mut stage, script).await }
+    });
+    report(futures::stream::iter(plays).buffer_unordered(64).collect().await)?;
+    cluster.passed()
+}
+
+/// Goal: nothing of the protocol's tables is left out; method: `rows.txt` lists their rows, and texts that have to
+/// occur. Every row is named by a transcript, every text is expected by one, and every operation is used.
+#[test]
+fn everything_is_covered() -> Result<()> {
+    let scripts = scripts()?;
+    let covered: BTreeSet<&str> =
+        scripts.iter().flat_map(|script| &script.covers).map(String::as_str).collect();
+    let expected: Vec<String> =
+        scripts.iter().flat_map(|script| &script.steps).filter_map(expectation).collect();
+    let rows = fs::read_to_string(Path::new(FOLDER).join("rows.txt"))?;
+    let mut known = BTreeSet::new();
+    let mut missing = Vec::new();
+    for row in rows.lines().filter(|row| !row.is_empty() && !row.starts_with('#')) {
+        if let Some(text) = row.strip_prefix("text: ") {
+            // Capital letters stand for what differs.
+            let parts: Vec<&str> = text.split("...").collect();
+            if !expected.iter().any(|expected| parts.iter().all(|part| expected.contains(part))) {
+                missing.push(row);
+            }
+        } else {
+            let name = row.split_whitespace().next().unwrap_or_default();
+            known.insert(name);
+            if !covered.contains(name) {
+                missing.push(row);
+            }
+        }
+    }
+    let unknown: Vec<_> = covered.difference(&known).collect();
+    ensure!(missing.is_empty() && unknown.is_empty(), "missing: {missing:#?}, unknown: {unknown:?}");
+    ensure!(known.len() > 80 && scripts.len() >= 30, "{} rows, {} transcripts", known.len(), scripts.len());
+    Ok(())
+}
+
+/// The text that a step expects, if it expects one.
+fn expectation((_, step): &(usize, Step)) -> Option<String> {
+    let Step::Does { act, .. } = step else { return None };
+    match act {
+        Act::Gets { frame, .. } => Some(frame.clone()),
+        Act::GetsQuit(text)
+        | Act::Sends { outcome: Some(Outcome::Quit(text) | Outcome::Refused(text)), .. } => {
+            Some(text.clone())
+        }
+        Act::Quits => Some("logout ok".to_owned()),
+        _ => None,
+    }
+}

@@ -1,0 +1,518 @@
+//! Plays a transcript: sends what people send, and compares what they get, field by field. Besides, every frame that
+//! comes is held against what holds for all of them: the one spelling, the headsum, `info` before messages.
+
+use std::collections::{HashMap, VecDeque};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::{Map, Value, json};
+use tmtp_wire::{Decoder, Item, Response, headsum_holds};
+
+use super::script::{Act, Octets, Outcome, Script, Step};
+use super::stage::{Came, Stage};
+
+/// The data of messages by which a client finds out that nothing else has come.
+const FENCE: &[u8] = b"(fence)";
+
+/// A transcript that is being played.
+pub struct Play<'a, S> {
+    stage: &'a mut S,
+    script: &'a Script,
+    variables: HashMap<String, String>,
+    clients: HashMap<String, Client>,
+    /// When each message was posted: the same for all who see it.
+    posted: HashMap<String, String>,
+    fences: u32,
+    one_offs: usize,
+}
+
+/// A connection, and what came there and nobody has looked at.
+struct Client {
+    link: usize,
+    decoder: Decoder<Response<'static>>,
+    /// A frame whose data is coming.
+    half: Option<(Vec<u8>, Vec<u8>)>,
+    acks_all: bool,
+    uid: Option<String>,
+    informed: bool,
+    acks: VecDeque<Frame>,
+    messages: VecDeque<Frame>,
+    notices: VecDeque<Frame>,
+    answers: VecDeque<Frame>,
+    fences: Vec<String>,
+    quit: Option<String>,
+    end: Option<&'static str>,
+}
+
+struct Frame {
+    header: Map<String, Value>,
+    data: Vec<u8>,
+}
+
+impl<S: Stage> Play<'_, S> {
+    /// Plays it to the end.
+    ///
+    /// # Errors
+    /// What is different, with the line.
+    pub async fn run(stage: &mut S, script: &Script) -> Result<()> {
+        let mut play = Play {
+            stage,
+            script,
+            variables: HashMap::new(),
+            clients: HashMap::new(),
+            posted: HashMap::new(),
+            fences: 0,
+            one_offs: 0,
+        };
+        for (number, step) in &script.steps {
+            let what = || format!("{}:{number}", script.name);
+            play.step(step).await.with_context(what)?;
+        }
+        Ok(())
+    }
+
+    async fn step(&mut self, step: &Step) -> Result<()> {
+        match step {
+            Step::Let { name, text } => {
+                self.variables.insert(name.clone(), text.clone());
+                Ok(())
+            }
+            Step::Pass(time) => {
+                self.stage.pass(*time, self.script.real_time).await;
+                Ok(())
+            }
+            Step::Does { who, act } => match (who.as_str(), act) {
+                ("stranger" | "member", Act::Sends { octets, outcome: Some(outcome) }) => {
+                    self.one_off(who, octets, outcome).await
+                }
+                _ => self.act(who, act).await,
+            },
+        }
+    }
+
+    /// Somebody new says one thing.
+    async fn one_off(&mut self, who: &str, octets: &Octets, outcome: &Outcome) -> Result<()> {
+        self.one_offs += 1;
+        let gateway = self.one_offs % 2;
+        if who == "member" {
+            let alias = format!("Member {}", self.one_offs);
+            self.join("me", gateway, &alias).await?;
+        } else {
+            self.connect("me", gateway, true).await?;
+        }
+        self.send("me", octets).await?;
+        self.outcome("me", octets, outcome).await?;
+        if let Some(client) = self.clients.remove("me") {
+            self.stage.close(client.link).await;
+        }
+        Ok(())
+    }
+
+    async fn act(&mut self, who: &str, act: &Act) -> Result<()> {
+        match act {
+            Act::Joins { gateway, alias } => {
+                let alias = alias.clone().unwrap_or_else(|| format!("{who} of {}", self.script.name));
+                self.join(who, *gateway, &alias).await
+            }
+            Act::Connects { gateway, greets } => self.connect(who, *gateway, *greets).await,
+            Act::LogsIn { gateway, as_whom } => {
+                let (uid, node) = match as_whom {
+                    Some((uid, node)) => (self.filled(uid)?, self.filled(node)?),
+                    None => (self.variable(&format!("{who}.uid"))?, self.variable(&format!("{who}.node"))?),
+                };
+                self.log_in(who, *gateway, &uid, &node).await
+            }
+            Act::Sends { octets, outcome } => {
+                self.send(who, octets).await?;
+                match outcome {
+                    Some(outcome) => self.outcome(who, octets, outcome).await,
+                    None => Ok(()),
+                }
+            }
+            Act::Gets { frame, data } => self.expect(who, frame, data).await,
+            Act::GetsQuit(text) => self.expect_quit(who, text).await,
+            Act::GetsEnd => self.expect_end(who, "end").await,
+            Act::GetsCut => self.expect_end(who, "cut").await,
+            Act::GetsNothing => self.expect_nothing(who).await,
+            Act::Leaves => {
+                let client = self.clients.remove(who).context("there is no such client")?;
+                self.stage.close(client.link).await;
+                Ok(())
+            }
+            Act::Quits => {
+                self.send_json(who, &json!({"op": 12}), b"").await?;
+                self.expect_quit(who, "logout ok").await
+            }
+            Act::AcksByHand => {
+                self.client(who)?.acks_all = false;
+                Ok(())
+            }
+            Act::Acks(id) => {
+                let id = self.filled(id)?;
+                self.send_json(who, &json!({"op": 10, "id": id, "type": "ok"}), b"").await
+            }
+            Act::StopsReading => {
+                let link = self.client(who)?.link;
+                self.stage.stop_reading(link).await;
+                Ok(())
+            }
+        }
+    }
+
+    // Coming and going.
+
+    async fn connect(&mut self, who: &str, gateway: usize, greets: bool) -> Result<()> {
+        let link = self.stage.connect(gateway).await?;
+        let client = Client {
+            link,
+            decoder: Decoder::new(),
+            half: None,
+            acks_all: true,
+            uid: None,
+            informed: false,
+            acks: VecDeque::new(),
+            messages: VecDeque::new(),
+            notices: VecDeque::new(),
+            answers: VecDeque::new(),
+            fences: Vec::new(),
+            quit: None,
+            end: None,
+        };
+        self.clients.insert(who.to_owned(), client);
+        if greets {
+            self.send_json(who, &json!({"Op": 0, "Id": "1"}), b"").await?;
+            let expected = json!({"op": "tmtprev", "id": "1", "name": self.script.name}).to_string();
+            self.expect(who, &expected, b"").await?;
+        }
+        Ok(())
+    }
+
+    async fn join(&mut self, who: &str, gateway: usize, alias: &str) -> Result<()> {
+        self.connect(who, gateway, true).await?;
+        self.send_json(who, &json!({"Op": 1, "NewNode": "x", "NewAlias": alias}), b"").await?;
+        for variable in ["uid", "node"] {
+            self.variables.remove(&format!("{who}.{variable}"));
+        }
+        let registered = format!(r#"{{"op":"registered","uid":"${who}.uid","nodeid":"${who}.node"}}"#);
+        self.expect(who, &registered, b"").await?;
+        self.expect(who, r#"{"op":"info","info":"login ok"}"#, b"").await?;
+        self.variables.insert(format!("{who}.alias"), alias.to_owned());
+        let uid = self.variable(&format!("{who}.uid"))?;
+        self.client(who)?.uid = Some(uid);
+        Ok(())
+    }
+
+    async fn log_in(&mut self, who: &str, gateway: usize, uid: &str, node: &str) -> Result<()> {
+        self.connect(who, gateway, true).await?;
+        self.send_json(who, &json!({"Op": 2, "Uid": uid, "Node": node}), b"").await?;
+        self.client(who)?.uid = Some(uid.to_owned());
+        Ok(())
+    }
+
+    // Sending.
+
+    async fn send(&mut self, who: &str, octets: &Octets) -> Result<()> {
+        let octets = match octets {
+            Octets::Raw(octets) => octets.clone(),
+            Octets::Exact(header) => frame(&self.filled(header)?, b""),
+            Octets::Frame { header, data } => {
+                let header = self.filled(header)?;
+                let named = header.to_lowercase().contains("\"datalen\"");
+                let header = match header.strip_prefix('{') {
+                    Some(rest) if !data.is_empty() && !named => {
+                        format!("{{\"datalen\":{},{rest}", data.len())
+                    }
+                    _ => header,
+                };
+                frame(&header, data)
+            }
+        };
+        let link = self.client(who)?.link;
+        self.stage.send(link, &octets).await
+    }
+
+    async fn send_json(&mut self, who: &str, header: &Value, data: &[u8]) -> Result<()> {
+        let link = self.client(who)?.link;
+        self.stage.send(link, &frame(&header.to_string(), data)).await
+    }
+
+    async fn outcome(&mut self, who: &str, octets: &Octets, outcome: &Outcome) -> Result<()> {
+        let id = match octets {
+            Octets::Frame { header, .. } => {
+                let header: Map<String, Value> = serde_json::from_str(&self.filled(header)?)?;
+                let id = header.iter().find(|(name, _)| name.eq_ignore_ascii_case("id"));
+                id.map_or(Value::Null, |(_, id)| id.clone())
+            }
+            _ => Value::Null,
+        };
+        let ack = match outcome {
+            Outcome::Quit(text) => return self.expect_quit(who, text).await,
+            Outcome::End => return self.expect_end(who, "end").await,
+            Outcome::Acked => json!({"op": "ack", "id": id}),
+            Outcome::Posted(variable) => json!({"op": "ack", "id": id, "msgid": variable}),
+            Outcome::Refused(text) => json!({"op": "ack", "id": id, "error": text}),
+        };
+        self.expect_value(who, ack, b"").await
+    }
+
+    // Receiving.
+
+    fn client(&mut self, who: &str) -> Result<&mut Client> {
+        self.clients.get_mut(who).with_context(|| format!("{who} is not connected"))
+    }
+
+    /// Takes in what comes next. False: nothing comes.
+    async fn pump(&mut self, who: &str, briefly: bool) -> Result<bool> {
+        let client = self.clients.get_mut(who).with_context(|| format!("{who} is not connected"))?;
+        let octets = match self.stage.read(client.link, briefly).await? {
+            Came::Nothing => return Ok(false),
+            Came::End => return Ok(client.end.replace("end").is_none()),
+            Came::Cut => return Ok(client.end.replace("cut").is_none()),
+            Came::Octets(octets) => octets,
+        };
+        let frames = client.cut(&octets)?;
+        for (raw, data) in frames {
+            self.file(who, &raw, data).await?;
+        }
+        Ok(true)
+    }
+
+    async fn file(&mut self, who: &str, raw: &[u8], data: Vec<u8>) -> Result<()> {
+        let text = String::from_utf8_lossy(raw).into_owned();
+        let header: Map<String, Value> = serde_json::from_str(&text)?;
+        let is_message = header.contains_key("from") && header.contains_key("id");
+        ensure!(!is_message || headsum_holds(raw), "the headsum of {text} is wrong");
+        if let (Some(Value::String(id)), Some(Value::String(posted))) =
+            (header.get(if is_message { "id" } else { "msgid" }), header.get("posted"))
+        {
+            let first = self.posted.entry(id.clone()).or_insert_with(|| posted.clone());
+            // An ack of a repeated request may come from a time before; but it is the same time.
+            ensure!(first == posted, "message {id} was posted at {first}, and at {posted}");
+        }
+        let client = self.client(who)?;
+        ensure!(client.quit.is_none(), "{text} came behind quit");
+        let op = header.get("op").and_then(Value::as_str).unwrap_or_default().to_owned();
+        client.informed |= op == "info";
+        ensure!(!is_message || client.informed, "{text} came before info");
+        let id = header.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let acks = is_message && (client.acks_all || data == FENCE);
+        let frame = Frame { header, data };
+        match op.as_str() {
+            _ if is_message && frame.data == FENCE => client.fences.push(id.clone()),
+            _ if is_message => client.messages.push_back(frame),
+            "ack" => client.acks.push_back(frame),
+            "ohi" => client.notices.push_back(frame),
+            "quit" => client.quit = Some(frame.header["error"].as_str().unwrap_or_default().to_owned()),
+            _ => client.answers.push_back(frame),
+        }
+        if acks {
+            self.send_json(who, &json!({"op": 10, "id": id, "type": "ok"}), b"").await?;
+        }
+        Ok(())
+    }
+
+    async fn expect(&mut self, who: &str, frame: &str, data: &[u8]) -> Result<()> {
+        let expected: Value = serde_json::from_str(frame)?;
+        self.expect_value(who, expected, data).await
+    }
+
+    async fn expect_value(&mut self, who: &str, mut expected: Value, data: &[u8]) -> Result<()> {
+        let op = expected["op"].as_str().context("the frame has no op")?.to_owned();
+        let got = loop {
+            let client = self.client(who)?;
+            let queue = match op.as_str() {
+                "ack" => &mut client.acks,
+                "ohi" => &mut client.notices,
+                "tmtprev" | "registered" | "info" => &mut client.answers,
+                _ => &mut client.messages,
+            };
+            if let Some(frame) = queue.pop_front() {
+                break frame;
+            }
+            if client.end.is_some() || !self.pump(who, false).await? {
+                bail!("{who} expected {expected}, got {}", self.client(who)?.rest());
+            }
+        };
+        let mut header = got.header;
+        // What is only worth a line where it matters.
+        let is_message = header.contains_key("from") && header.contains_key("id");
+        for name in ["posted", "headsum", "datalen", "id"] {
+            if expected.get(name).is_none() && (is_message || name == "posted") {
+                header.remove(name);
+            }
+        }
+        let header = Value::Object(header);
+        self.bind(&mut expected, &header)?;
+        ensure!(expected == header, "{who} expected {expected}, got {header}");
+        ensure!(
+            got.data == data,
+            "{who} expected the data {:?}, got {:?}",
+            String::from_utf8_lossy(&data[..data.len().min(500)]),
+            String::from_utf8_lossy(&got.data[..got.data.len().min(500)])
+        );
+        Ok(())
+    }
+
+    /// Puts variables in. Those that are new get the value that came.
+    fn bind(&mut self, expected: &mut Value, got: &Value) -> Result<()> {
+        match expected {
+            Value::String(text) => {
+                if let (Some(name), Value::String(got)) = (text.strip_prefix('$'), got)
+                    && is_name(name)
+                    && !self.variables.contains_key(name)
+                {
+                    self.variables.insert(name.to_owned(), got.clone());
+                }
+                *text = self.filled_text(text)?;
+            }
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    self.bind(value, &got[name.as_str()])?;
+                }
+            }
+            Value::Array(items) => {
+                for (place, item) in items.iter_mut().enumerate() {
+                    self.bind(item, &got[place])?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn expect_quit(&mut self, who: &str, text: &str) -> Result<()> {
+        self.expect_end(who, "end").await.with_context(|| format!("{who} expected quit: {text}"))?;
+        let text = self.filled_text(text)?;
+        let got = self.clients.get(who).and_then(|client| client.quit.clone());
+        ensure!(got.as_deref() == Some(&text), "{who} expected quit: {text}, got {got:?}");
+        self.clients.remove(who);
+        Ok(())
+    }
+
+    /// The connection ends, with all frames that came looked at, but `quit`.
+    async fn expect_end(&mut self, who: &str, how: &str) -> Result<()> {
+        while self.client(who)?.end.is_none() {
+            let came = self.pump(who, false).await?;
+            ensure!(came, "{who} expected the end, got {}", self.client(who)?.rest());
+        }
+        let client = self.client(who)?;
+        ensure!(client.end == Some(how), "{who} expected {how}, got {:?}", client.end);
+        ensure!(client.half.is_none() && client.decoder.is_idle(), "the link ended in the middle of a frame");
+        let quit = client.quit.take();
+        ensure!(client.is_quiet(), "{who} expected the end, got {}", client.rest());
+        client.quit = quit;
+        Ok(())
+    }
+
+    async fn expect_nothing(&mut self, who: &str) -> Result<()> {
+        if let Some(uid) = self.client(who)?.uid.clone() {
+            self.fences += 1;
+            let id = format!("fence {}", self.fences);
+            let post = json!({"op": 7, "id": id, "for": [{"id": uid, "type": 1}], "datalen": FENCE.len()});
+            self.send_json(who, &post, FENCE).await?;
+            let msgid = loop {
+                let acks = &mut self.client(who)?.acks;
+                if let Some(place) = acks.iter().position(|ack| ack.header["id"] == json!(id)) {
+                    break acks.remove(place).context("it is there")?.header["msgid"].clone();
+                }
+                ensure!(self.pump(who, false).await?, "{who} can send nothing any more");
+            };
+            while !self.client(who)?.fences.iter().any(|fence| msgid == json!(fence)) {
+                ensure!(self.pump(who, false).await?, "{who} does not get what it sends to itself");
+            }
+        } else {
+            while self.pump(who, true).await? {}
+        }
+        let client = self.client(who)?;
+        ensure!(client.is_quiet(), "{who} expected nothing, got {}", client.rest());
+        Ok(())
+    }
+
+    // Variables.
+
+    fn variable(&self, name: &str) -> Result<String> {
+        self.variables.get(name).cloned().with_context(|| format!("${name} is not known yet"))
+    }
+
+    /// JSON with its variables filled in.
+    fn filled(&self, text: &str) -> Result<String> {
+        self.fill(text, |value| {
+            let quoted = Value::from(value).to_string();
+            quoted[1..quoted.len() - 1].to_owned()
+        })
+    }
+
+    /// Any other text with its variables filled in.
+    fn filled_text(&self, text: &str) -> Result<String> {
+        self.fill(text, str::to_owned)
+    }
+
+    fn fill(&self, text: &str, spell: impl Fn(&str) -> String) -> Result<String> {
+        let mut filled = String::new();
+        let mut pieces = text.split('$');
+        filled.extend(pieces.next());
+        for piece in pieces {
+            let end = piece.find(|char| !is_name_char(char)).unwrap_or(piece.len());
+            let (name, rest) = piece.split_at(end);
+            filled += &spell(&self.variable(name)?);
+            filled += rest;
+        }
+        Ok(filled)
+    }
+}
+
+fn is_name_char(char: char) -> bool {
+    char.is_ascii_alphanumeric() || char == '.'
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(is_name_char)
+}
+
+fn frame(header: &str, data: &[u8]) -> Vec<u8> {
+    [format!("{:04x}{header}", header.len()).as_bytes(), data].concat()
+}
+
+impl Client {
+    /// Frames that are complete now: header and data.
+    fn cut(&mut self, octets: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let mut input = octets;
+        let mut frames = Vec::new();
+        while let Some(item) = self.decoder.next(&mut input).map_err(|error| anyhow::anyhow!("{error:?}"))? {
+            match item {
+                Item::Header { header, raw } => {
+                    let mut again = Vec::new();
+                    header.encode(&mut again)?;
+                    ensure!(again[4..] == *raw, "{} is not spelled right", String::from_utf8_lossy(&raw));
+                    self.half = Some((raw.into_owned(), Vec::new()));
+                }
+                Item::Data(piece) => self.half.as_mut().context("data without a header")?.1.extend(piece),
+                Item::End => frames.push(self.half.take().context("the end of no frame")?),
+            }
+        }
+        Ok(frames)
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.acks.is_empty()
+            && self.messages.is_empty()
+            && self.notices.is_empty()
+            && self.answers.is_empty()
+            && self.quit.is_none()
+    }
+
+    /// What came and nobody asked for.
+    fn rest(&self) -> String {
+        let queues = [&self.answers, &self.acks, &self.messages, &self.notices];
+        let mut rest: Vec<String> = queues
+            .into_iter()
+            .flatten()
+            .map(|frame| {
+                let header = Value::Object(frame.header.clone()).to_string();
+                format!("{} {:?}", header, String::from_utf8_lossy(&frame.data[..frame.data.len().min(100)]))
+            })
+            .collect();
+        rest.extend(self.quit.iter().map(|text| format!("quit: {text}")));
+        rest.extend(self.end.map(str::to_owned));
+        if rest.is_empty() { "nothing".to_owned() } else { rest.join(" and ") }
+    }
+}

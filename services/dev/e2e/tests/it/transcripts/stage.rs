@@ -1,0 +1,159 @@
+//! Where a transcript is played: the pure cluster, or a real one over TLS. Both can do the same few things.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tmtp_client::{Connect, Trust};
+use tmtp_e2e::{Pure, WAIT};
+use tmtp_gateway::session::Exit;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_rustls::client::TlsStream;
+
+/// What came.
+#[derive(Debug)]
+pub enum Came {
+    Octets(Vec<u8>),
+    /// The proper end of the TLS stream.
+    End,
+    /// The end of the connection, without that.
+    Cut,
+    Nothing,
+}
+
+/// A cluster to play at.
+pub trait Stage {
+    /// A new connection; gives its number.
+    async fn connect(&mut self, gateway: usize) -> Result<usize>;
+    /// Sends octets. That the connection has ended shows when something is read.
+    async fn send(&mut self, link: usize, octets: &[u8]) -> Result<()>;
+    /// What came next. `briefly`: nothing is expected.
+    async fn read(&mut self, link: usize, briefly: bool) -> Result<Came>;
+    /// From now on nothing is read there.
+    async fn stop_reading(&mut self, link: usize);
+    /// Ends the connection without a word.
+    async fn close(&mut self, link: usize);
+    /// Lets time pass. `real`: it is not scaled.
+    async fn pass(&mut self, time: Duration, real: bool);
+}
+
+impl Stage for Pure {
+    async fn connect(&mut self, gateway: usize) -> Result<usize> {
+        Ok(Self::connect(self, gateway))
+    }
+
+    async fn send(&mut self, link: usize, octets: &[u8]) -> Result<()> {
+        Self::send(self, link, octets);
+        Ok(())
+    }
+
+    async fn read(&mut self, link: usize, _: bool) -> Result<Came> {
+        let octets = Self::read(self, link);
+        Ok(match self.end(link) {
+            _ if !octets.is_empty() => Came::Octets(octets),
+            None => Came::Nothing,
+            Some(Exit::Clean) => Came::End,
+            Some(Exit::Cut) => Came::Cut,
+        })
+    }
+
+    async fn stop_reading(&mut self, link: usize) {
+        Self::stop_reading(self, link);
+    }
+
+    async fn close(&mut self, link: usize) {
+        Self::close(self, link);
+    }
+
+    async fn pass(&mut self, time: Duration, _: bool) {
+        Self::pass(self, time);
+    }
+}
+
+/// A site of a real cluster.
+pub struct Real {
+    gateways: Vec<SocketAddr>,
+    /// Of the site.
+    domain: String,
+    links: Vec<RealLink>,
+}
+
+/// The long times of the real cluster are shorter than those of transcripts by this factor.
+pub const SCALE: u32 = 4;
+/// How long nothing has to come where nothing is expected and no message can show that.
+const BRIEFLY: Duration = Duration::from_millis(400);
+
+struct RealLink {
+    writing: Option<WriteHalf<TlsStream<TcpStream>>>,
+    /// Reads all the time, so that the link is never the reason why a server waits.
+    reading: JoinHandle<()>,
+    came: mpsc::UnboundedReceiver<Came>,
+}
+
+impl Real {
+    pub fn new(gateways: Vec<SocketAddr>, domain: String) -> Self {
+        Self { gateways, domain, links: Vec::new() }
+    }
+}
+
+impl Stage for Real {
+    async fn connect(&mut self, gateway: usize) -> Result<usize> {
+        let address = *self.gateways.get(gateway).context("no such gateway")?;
+        let connect = Connect { address, server_name: Some(self.domain.clone()), trust: Trust::Any };
+        let (reading, writing) = split(connect.dial().await?);
+        let (sender, came) = mpsc::unbounded_channel();
+        let reading = tokio::spawn(read_all(reading, sender));
+        self.links.push(RealLink { writing: Some(writing), reading, came });
+        Ok(self.links.len() - 1)
+    }
+
+    async fn send(&mut self, link: usize, octets: &[u8]) -> Result<()> {
+        if let Some(writing) = &mut self.links[link].writing {
+            let sending = async {
+                let _ = writing.write_all(octets).await;
+                let _ = writing.flush().await;
+            };
+            tokio::time::timeout(WAIT, sending).await.context("the server does not take what is sent")?;
+        }
+        Ok(())
+    }
+
+    async fn read(&mut self, link: usize, briefly: bool) -> Result<Came> {
+        let wait = if briefly { BRIEFLY } else { WAIT };
+        match tokio::time::timeout(wait, self.links[link].came.recv()).await {
+            Ok(came) => Ok(came.unwrap_or(Came::Nothing)),
+            Err(_) => Ok(Came::Nothing),
+        }
+    }
+
+    async fn stop_reading(&mut self, link: usize) {
+        self.links[link].reading.abort();
+    }
+
+    async fn close(&mut self, link: usize) {
+        // The socket is closed when both halves are gone.
+        self.links[link].writing = None;
+        self.links[link].reading.abort();
+    }
+
+    async fn pass(&mut self, time: Duration, real: bool) {
+        tokio::time::sleep(if real { time } else { time / SCALE }).await;
+    }
+}
+
+async fn read_all(mut reading: ReadHalf<TlsStream<TcpStream>>, came: mpsc::UnboundedSender<Came>) {
+    let mut buffer = vec![0; 32 << 10];
+    loop {
+        let (next, over) = match reading.read(&mut buffer).await {
+            Ok(0) => (Came::End, true),
+            Ok(len) => (Came::Octets(buffer[..len].to_vec()), false),
+            Err(_) => (Came::Cut, true),
+        };
+        if came.send(next).is_err() || over {
+            return;
+        }
+    }
+}
