@@ -234,6 +234,16 @@ impl Pure {
         self.settle();
     }
 
+    /// Octets of unanswered commands that sessions hold.
+    pub fn reserved(&self) -> usize {
+        self.host.reserved.get()
+    }
+
+    /// Sessions that the home holds.
+    pub fn sessions(&self) -> usize {
+        self.home.sessions()
+    }
+
     /// Time passes.
     pub fn pass(&mut self, time: Duration) {
         let until = self.now + time;

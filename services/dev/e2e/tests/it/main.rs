@@ -17,6 +17,7 @@ mod delivery;
 mod erasure;
 mod fencing;
 mod graceful;
+mod hour;
 mod load;
 mod logins;
 mod metrics;

@@ -33,7 +33,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// Ours that never ship; they may use whatever they test.
-const FREE: &[&str] = &[TESTKIT, "tmtp-e2e", "xtask", "tmtp-wire-fuzz"];
+const FREE: &[&str] = &[TESTKIT, "tmtp-e2e", "xtask", "tmtp-fuzz"];
 
 pub(crate) fn check(tree: &Tree) -> Vec<Problem> {
     tree.manifests().flat_map(check_manifest).collect()

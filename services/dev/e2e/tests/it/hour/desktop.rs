@@ -1,0 +1,553 @@
+//! A client as people use it: one request at a time, sent again when no ack comes; messages stored, then acked, in the
+//! order in which they come; a pause after every end that it has not caused. Only its times are shorter.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use fastrand::Rng;
+use tmtp_client::{Account, Client, Connect};
+use tmtp_wire::{DataInfo, Recipient, Request, Response, UserChange, headsum_holds};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::books::{Books, Post};
+
+/// A real one waits for 15 s.
+const RESEND_AFTER: Duration = Duration::from_secs(4);
+/// A real one waits for two minutes.
+const AFTER_CLOSE: Duration = Duration::from_secs(2);
+/// A real one waits for 4 s, then for longer.
+const AFTER_FAILURE: Duration = Duration::from_millis(500);
+/// For a connection to be made, and for a login to be answered.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Between two things that a person does, in milliseconds.
+const THINKS: std::ops::Range<u64> = 200..900;
+/// Devices of a user, at most.
+const DEVICES: usize = 3;
+
+/// How far the story is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// People use their clients.
+    Busy,
+    /// They only wait for what is under way.
+    Drains,
+    /// They leave.
+    Over,
+}
+
+/// What all clients share.
+pub struct Story {
+    pub gateways: Vec<Connect>,
+    /// By user: uid and alias.
+    pub users: Vec<(String, String)>,
+    /// Names and founders of the groups.
+    pub groups: Vec<(String, usize)>,
+    pub books: Mutex<Books>,
+    pub phase: watch::Receiver<Phase>,
+    /// Devices that come to life.
+    pub born: mpsc::UnboundedSender<Desktop>,
+}
+
+impl Story {
+    pub fn books<R>(&self, act: impl FnOnce(&mut Books) -> R) -> R {
+        act(&mut self.books.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// To whom a user shows presence all the time.
+    pub fn contacts(&self, user: usize) -> Vec<usize> {
+        (0..self.users.len())
+            .filter(|other| *other != user && (user * 5 + other * 3).is_multiple_of(4))
+            .collect()
+    }
+
+    fn recipient(&self, user: usize) -> Recipient {
+        Recipient { id: self.users[user].0.clone(), kind: 1 }
+    }
+}
+
+/// One device of a user.
+pub struct Desktop {
+    story: Arc<Story>,
+    user: usize,
+    node: usize,
+    account: Account,
+    rng: Rng,
+    /// Requests to be sent, the first of them perhaps under way.
+    queue: VecDeque<Ask>,
+    /// When the first was sent on this link.
+    sent: Option<Instant>,
+    requests: u64,
+    links: u64,
+    /// Posts that came, to be answered.
+    inbox: Vec<usize>,
+    /// A device that it has asked for.
+    asked: Option<Asked>,
+}
+
+/// A device that was asked for.
+struct Asked {
+    began: u64,
+    label: String,
+    /// Once it has come.
+    node_id: Option<String>,
+}
+
+/// A request, and what its success means for the books.
+struct Ask {
+    request: Request,
+    data: Vec<u8>,
+    means: Means,
+}
+
+enum Means {
+    Nothing,
+    Post(usize),
+    Change { group: usize, user: usize, number: usize },
+    Device,
+}
+
+/// Why a link ended.
+enum End {
+    /// The client logged out.
+    Quit,
+    /// The client just went.
+    Left,
+    Lost,
+    Over,
+}
+
+impl Desktop {
+    pub fn new(story: &Arc<Story>, user: usize, node: usize, account: Account, seed: u64) -> Self {
+        Self {
+            story: Arc::clone(story),
+            user,
+            node,
+            account,
+            rng: Rng::with_seed(seed),
+            queue: VecDeque::new(),
+            sent: None,
+            requests: 0,
+            links: 0,
+            inbox: Vec::new(),
+            asked: None,
+        }
+    }
+
+    /// Lives until the story is over.
+    pub async fn live(mut self) {
+        loop {
+            let Some(client) = self.log_in().await else {
+                if *self.story.phase.borrow() == Phase::Over {
+                    return;
+                }
+                sleep(AFTER_FAILURE).await;
+                continue;
+            };
+            self.sent = None;
+            match self.serve(client).await {
+                End::Over => return,
+                End::Lost => sleep(AFTER_CLOSE).await,
+                End::Quit | End::Left => sleep(Duration::from_millis(self.rng.u64(0..3_000))).await,
+            }
+        }
+    }
+
+    async fn log_in(&mut self) -> Option<Client> {
+        let gateway = self.rng.usize(..self.story.gateways.len());
+        let connect = self.story.gateways[gateway].clone();
+        let mut client = timeout(PATIENCE, Client::connect(&connect)).await.ok()?.ok()?;
+        let (uid, node) = (self.account.uid.clone(), self.account.node_id.clone());
+        let login = async {
+            client.send(&Request::TmtpRev { id: "1".to_owned() }, b"").await.ok()?;
+            client.send(&Request::Login { uid, node }, b"").await.ok()?;
+            loop {
+                match client.next().await.ok()??.response {
+                    Response::TmtpRev { .. } => {}
+                    Response::Info { ohi, .. } => {
+                        return Some(ohi.into_iter().map(std::borrow::Cow::into_owned).collect());
+                    }
+                    _ => return None,
+                }
+            }
+        };
+        let online = timeout(PATIENCE, login).await.ok()??;
+        self.story.books(|books| books.linked(self.node, online));
+        let contacts =
+            self.story.contacts(self.user).into_iter().map(|user| self.story.recipient(user)).collect();
+        let init =
+            Request::OhiEdit { id: "first_ohi".to_owned(), recipients: contacts, kind: "init".to_owned() };
+        client.send(&init, b"").await.ok()?;
+        self.links += 1;
+        Some(client)
+    }
+
+    async fn serve(&mut self, mut client: Client) -> End {
+        let mut phase = self.story.phase.clone();
+        let mut acked = HashSet::new();
+        let leaves = Instant::now() + Duration::from_secs(self.rng.u64(4..25));
+        let mut acts = Instant::now() + self.pause();
+        loop {
+            let now = *phase.borrow();
+            if now == Phase::Over {
+                let _ = timeout(PATIENCE, client.quit()).await;
+                return End::Over;
+            }
+            let sends = self.sent.map_or(Instant::now(), |sent| sent + RESEND_AFTER);
+            tokio::select! {
+                _ = phase.changed() => {}
+                frame = client.next() => {
+                    let Ok(Some(frame)) = frame else { return End::Lost };
+                    let Some(std) = frame.response.std() else {
+                        if !self.take(&frame.response) {
+                            return End::Lost;
+                        }
+                        continue;
+                    };
+                    let id = std.id.clone().into_owned();
+                    self.store(&frame);
+                    if client.ack(&id).await.is_err() {
+                        return End::Lost;
+                    }
+                    acked.insert(id);
+                }
+                () = sleep_until(sends), if !self.queue.is_empty() => {
+                    let ask = &self.queue[0];
+                    if self.sent.is_some() {
+                        self.story.books(|books| books.resent += 1);
+                    }
+                    if client.send(&ask.request, &ask.data).await.is_err() {
+                        return End::Lost;
+                    }
+                    self.sent = Some(Instant::now());
+                }
+                () = sleep_until(acts), if now == Phase::Busy => {
+                    acts = Instant::now() + self.pause();
+                    if self.queue.len() < 3 {
+                        self.act();
+                    }
+                }
+                () = sleep_until(leaves), if now == Phase::Busy => {
+                    if self.rng.bool() {
+                        return End::Left;
+                    }
+                    if self.queue.is_empty() && matches!(timeout(PATIENCE, client.quit()).await, Ok(Ok(()))) {
+                        self.story.books(|books| books.settled(self.node, acked));
+                        return End::Quit;
+                    }
+                    return End::Left;
+                }
+            }
+        }
+    }
+
+    fn pause(&mut self) -> Duration {
+        Duration::from_millis(self.rng.u64(THINKS))
+    }
+
+    /// Takes in what is not a message. False: the link is over.
+    fn take(&mut self, response: &Response<'_>) -> bool {
+        match response {
+            Response::Ack { id, error, .. }
+                if self.queue.front().is_some_and(|ask| name(&ask.request) == *id) =>
+            {
+                self.answered(error.as_deref());
+            }
+            Response::Ohi { from, status } => {
+                self.story.books(|books| books.seen(self.node, from, *status == 1));
+            }
+            Response::Quit { .. } => return false,
+            _ => {}
+        }
+        true
+    }
+
+    fn answered(&mut self, error: Option<&str>) {
+        let Some(ask) = self.queue.pop_front() else { return };
+        self.sent = None;
+        let refused = error.is_some();
+        self.story.books(|books| {
+            books.open -= 1;
+            books.answered += 1;
+            match ask.means {
+                Means::Post(post) => {
+                    // Only groups may have changed in a way that a client did not know.
+                    if refused && books.post(post).group.is_none() {
+                        books.errors.push(format!("{:?} was refused: {error:?}", ask.request));
+                    }
+                    books.posted(post, refused);
+                }
+                Means::Change { group, user, number } => books.changed(group, user, number, refused),
+                Means::Nothing | Means::Device if refused => {
+                    books.errors.push(format!("{:?} was refused: {error:?}", ask.request));
+                }
+                Means::Nothing | Means::Device => {}
+            }
+        });
+        if matches!(ask.means, Means::Device) {
+            self.bear();
+        }
+    }
+
+    /// Stores a message.
+    fn store(&mut self, frame: &tmtp_client::Frame) {
+        let Some(std) = frame.response.std() else { return };
+        let (from, id) = (std.from.clone().into_owned(), std.id.clone().into_owned());
+        let post = str::from_utf8(&frame.data).ok().and_then(number);
+        let urgent = matches!(frame.response, Response::User { .. });
+        let (node, link) = (self.node, self.links);
+        self.story.books(|books| {
+            if !headsum_holds(&frame.raw) {
+                books.errors.push(format!("the headsum of {id} is wrong"));
+            }
+            // Body and note of a forward are two messages of one post.
+            let post = post.filter(|_| !matches!(frame.response, Response::Notify { .. }));
+            books.got(node, link, &from, &id, post, urgent);
+        });
+        match &frame.response {
+            Response::User { change: UserChange::Node { label, node_id }, .. } => {
+                if let Some(asked) = self.asked.as_mut().filter(|asked| asked.label == **label) {
+                    asked.node_id = Some(node_id.clone().into_owned());
+                    self.bear();
+                }
+            }
+            Response::Invite { gid, .. } if from != self.account.uid => {
+                if let Some(group) = self.story.groups.iter().position(|(name, _)| *name == **gid) {
+                    self.join(group);
+                }
+            }
+            Response::Delivery { .. } => self.inbox.extend(post),
+            _ => {}
+        }
+    }
+
+    /// The new device comes to life when its node id and the ack have come.
+    fn bear(&mut self) {
+        let waits = self.queue.iter().any(|ask| matches!(ask.means, Means::Device));
+        let Some(Asked { began, node_id: Some(node_id), .. }) =
+            self.asked.take_if(|asked| !waits && asked.node_id.is_some())
+        else {
+            return;
+        };
+        let node = self.story.books(|books| books.node(self.user, began));
+        let account = Account { node_id, ..self.account.clone() };
+        let seed = self.rng.u64(..);
+        // Nobody listens when the story is over.
+        let _ = self.story.born.send(Self::new(&self.story, self.user, node, account, seed));
+    }
+
+    /// Puts a request in line.
+    fn ask(&mut self, request: Request, data: Vec<u8>, means: Means) {
+        self.story.books(|books| books.open += 1);
+        self.queue.push_back(Ask { request, data, means });
+    }
+
+    fn id(&mut self, prefix: &str) -> String {
+        self.requests += 1;
+        format!("{prefix}\0{}_{:012x}", self.node, self.requests)
+    }
+
+    /// Does one of the things that people do.
+    fn act(&mut self) {
+        match self.rng.u32(..100) {
+            0..30 => {
+                let users = self.some_users();
+                self.write(users, None, None);
+            }
+            30..55 => self.reply(),
+            55..70 => {
+                let group = self.rng.usize(..self.story.groups.len());
+                self.write(Vec::new(), Some(group), None);
+            }
+            70..78 => self.forward(),
+            78..86 => self.ping(),
+            86..90 => self.leave(),
+            90..93 => self.drop_and_invite(),
+            93..97 => self.show_for_a_moment(),
+            97 => {
+                let alias = format!("Another name {}-{}", self.node, self.requests);
+                let id = self.id("l");
+                self.ask(
+                    Request::UserEdit { id, new_node: None, new_alias: Some(alias) },
+                    Vec::new(),
+                    Means::Nothing,
+                );
+            }
+            _ => self.new_device(),
+        }
+    }
+
+    fn some_users(&mut self) -> Vec<usize> {
+        let count = self.rng.usize(1..4);
+        let users: HashSet<usize> = (0..count).map(|_| self.rng.usize(..self.story.users.len())).collect();
+        users.into_iter().filter(|user| *user != self.user).collect()
+    }
+
+    fn write(&mut self, users: Vec<usize>, group: Option<usize>, answers: Option<usize>) {
+        let mut recipients: Vec<Recipient> = users.iter().map(|user| self.story.recipient(*user)).collect();
+        recipients.extend(group.map(|group| Recipient { id: self.story.groups[group].0.clone(), kind: 3 }));
+        let post = self.note_post(users, group, answers);
+        let data = self.text(post);
+        let id = self.id("t");
+        let info = DataInfo { len: data.len() as u64, ..DataInfo::default() };
+        self.ask(Request::Post { id, recipients, data: info }, data, Means::Post(post));
+    }
+
+    fn note_post(&self, users: Vec<usize>, group: Option<usize>, answers: Option<usize>) -> usize {
+        let author = self.node;
+        self.story.books(|books| {
+            let span = books.now();
+            books.write(Post { author, span, refused: false, users, group, answers })
+        })
+    }
+
+    /// The number of a post, and something to read: now and then a lot.
+    fn text(&mut self, post: usize) -> Vec<u8> {
+        let len = if self.rng.u32(..40) == 0 { 300_000 } else { self.rng.usize(..400) };
+        format!("{post} {}", "words ".repeat(len / 6)).into_bytes()
+    }
+
+    fn reply(&mut self) {
+        let Some(place) = self.inbox.len().checked_sub(1) else { return };
+        let original = self.inbox[self.rng.usize(place.saturating_sub(4)..=place)];
+        let (mut users, group, author) = self.story.books(|books| {
+            let post = books.post(original);
+            (post.users.clone(), post.group, post.author)
+        });
+        let author = self.story.books(|books| books.user_of(author));
+        if !users.contains(&author) {
+            users.push(author);
+        }
+        users.retain(|user| *user != self.user);
+        self.write(users, group, Some(original));
+    }
+
+    fn forward(&mut self) {
+        let users = self.some_users();
+        let recipients = users.iter().map(|user| self.story.recipient(*user)).collect();
+        let note_recipients = self.some_users().iter().map(|user| self.story.recipient(*user)).collect();
+        let post = self.note_post(users, None, None);
+        let body = self.text(post);
+        let note = b"to whom it concerns";
+        let data = [&note[..], &body].concat();
+        let request = Request::PostNotify {
+            id: self.id("f"),
+            recipients,
+            note_recipients,
+            for_not_self: false,
+            data: DataInfo { len: data.len() as u64, ..DataInfo::default() },
+            note: DataInfo { len: note.len() as u64, ..DataInfo::default() },
+        };
+        self.ask(request, data, Means::Post(post));
+    }
+
+    fn ping(&mut self) {
+        let to = self.rng.usize(..self.story.users.len());
+        if to == self.user {
+            return;
+        }
+        let post = self.note_post(vec![to], None, None);
+        let data = format!("{post} ping").into_bytes();
+        let request = Request::Ping {
+            id: self.id("p"),
+            from: self.story.users[self.user].1.clone(),
+            to: self.story.users[to].1.clone(),
+            data: DataInfo { len: data.len() as u64, ..DataInfo::default() },
+        };
+        self.ask(request, data, Means::Post(post));
+    }
+
+    fn edit_group(&mut self, group: usize, act: &str, of: usize, joined: bool) {
+        let number = self.story.books(|books| books.change(group, of, joined));
+        let request = Request::GroupEdit {
+            id: self.id("g"),
+            act: act.to_owned(),
+            gid: self.story.groups[group].0.clone(),
+            to: (act == "drop").then(|| self.story.users[of].1.clone()),
+            new_alias: None,
+        };
+        self.ask(request, Vec::new(), Means::Change { group, user: of, number });
+    }
+
+    fn join(&mut self, group: usize) {
+        self.edit_group(group, "join", self.user, true);
+    }
+
+    /// Leaves a group, and comes back.
+    fn leave(&mut self) {
+        let group = self.rng.usize(..self.story.groups.len());
+        if self.story.groups[group].1 != self.user {
+            self.edit_group(group, "drop", self.user, false);
+            self.join(group);
+        }
+    }
+
+    /// The founder throws somebody out, and is sorry for it.
+    fn drop_and_invite(&mut self) {
+        let Some(group) = self.story.groups.iter().position(|(_, founder)| *founder == self.user) else {
+            return;
+        };
+        let other = self.rng.usize(..self.story.users.len());
+        if other == self.user {
+            return;
+        }
+        self.edit_group(group, "drop", other, false);
+        let request = Request::GroupInvite {
+            id: self.id("i"),
+            gid: self.story.groups[group].0.clone(),
+            from: self.story.users[self.user].1.clone(),
+            to: self.story.users[other].1.clone(),
+            data: DataInfo { len: 5, ..DataInfo::default() },
+        };
+        // Who has come back in between is joined already: a refusal that changes nothing.
+        let number = self.story.books(|books| books.change(group, other, false));
+        self.ask(request, b"sorry".to_vec(), Means::Change { group, user: other, number });
+    }
+
+    fn show_for_a_moment(&mut self) {
+        let contacts = self.story.contacts(self.user);
+        let Some(other) =
+            (0..self.story.users.len()).find(|user| *user != self.user && !contacts.contains(user))
+        else {
+            return;
+        };
+        for kind in ["add", "drop"] {
+            let recipients = vec![self.story.recipient(other)];
+            let id = self.id("o");
+            let request = Request::OhiEdit { id, recipients, kind: kind.to_owned() };
+            self.ask(request, Vec::new(), Means::Nothing);
+        }
+    }
+
+    fn new_device(&mut self) {
+        if self.asked.is_some() || self.story.books(|books| books.devices(self.user)) >= DEVICES {
+            return;
+        }
+        let began = self.story.books(Books::tick);
+        let id = self.id("n");
+        let label = format!("device {} of {}", self.requests, self.node);
+        let request = Request::UserEdit { id, new_node: Some(label.clone()), new_alias: None };
+        self.asked = Some(Asked { began, label, node_id: None });
+        self.ask(request, Vec::new(), Means::Device);
+    }
+}
+
+/// The number that a text begins with.
+fn number(text: &str) -> Option<usize> {
+    text.split(' ').next().and_then(|word| word.parse().ok())
+}
+
+/// The name of a request.
+fn name(request: &Request) -> &str {
+    match request {
+        Request::UserEdit { id, .. }
+        | Request::OhiEdit { id, .. }
+        | Request::GroupInvite { id, .. }
+        | Request::GroupEdit { id, .. }
+        | Request::Post { id, .. }
+        | Request::PostNotify { id, .. }
+        | Request::Ping { id, .. } => id,
+        _ => "",
+    }
+}
