@@ -134,9 +134,12 @@ fn allowed(fields: &[(&str, Value)]) -> Option<()> {
             _ => value.is_string(),
         })?;
     }
-    // The last of a name counts; null is nothing.
+    // The last of a name counts. Null takes a list away, and is nothing behind anything else.
     let last = |name: &str| {
-        fields.iter().rev().find(|(other, value)| *other == name && !value.is_null()).map(|(_, value)| value)
+        let is_list = matches!(name, "for" | "notefor");
+        let mut all =
+            fields.iter().rev().filter(|(other, value)| *other == name && (is_list || !value.is_null()));
+        all.next().map(|(_, value)| value).filter(|value| !value.is_null())
     };
     let int = |name: &str| last(name).and_then(Value::as_i64).unwrap_or(0);
     let text = |name: &str| last(name).and_then(Value::as_str).is_some_and(|text| !text.is_empty());

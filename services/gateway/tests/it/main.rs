@@ -4,4 +4,5 @@
 mod bodies;
 mod cluster;
 mod links;
+mod records;
 mod rig;
