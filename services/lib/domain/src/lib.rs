@@ -16,6 +16,7 @@
 //! | gateway, worker | the process at the socket; the process that decides and commits |
 //! | link, session | a connection of a client; what it means to the cluster once it is a member's |
 
+mod access;
 mod alias;
 pub mod group;
 mod id;
@@ -27,6 +28,7 @@ mod recipients;
 mod refusal;
 mod site;
 
+pub use access::{Role, Scope};
 pub use alias::Alias;
 pub use group::{GROUP_MEMBERS_MAX, Group, GroupAct, GroupEdit, GroupStatus, Invitation, Membership};
 pub use id::{

@@ -4,6 +4,7 @@
 //! One module per concern; set-based statements, one round trip per batch. No module decides anything: rules live in
 //! `domain` and in the worker.
 
+mod admin;
 mod body;
 mod commit;
 mod inbox;
@@ -18,6 +19,9 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Executor, Row};
 
+pub use admin::{
+    AdminTx, ApiKey, AuditEntry, AuditFilter, Claim, NewApiKey, NewAudit, SiteChange, SiteKind, SiteRecord,
+};
 pub use body::StoredBody;
 pub use commit::{Change, Commit, CommitError, ShardCommit};
 pub use inbox::{Depth, Page, PageRequest, RowMessage};

@@ -1,7 +1,7 @@
 //! Sites and their domains.
 
 use sqlx::Row;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgConnection, PgRow};
 use tmtp_domain::{Registration, ShardId, Site, SiteId, SiteStatus, shard_of};
 use uuid::Uuid;
 
@@ -34,28 +34,9 @@ pub enum CreateSiteError {
 impl Store {
     /// Makes a site. Workers tell the gateways within seconds.
     pub async fn create_site(&self, site: &CreateSite) -> Result<ShardId, CreateSiteError> {
-        let shard = shard_of(site.id, self.shards().await?);
-        let domains: Vec<String> = site.domains.iter().map(|domain| domain.to_lowercase()).collect();
+        let shards = self.shards().await?;
         let mut tx = self.pool.begin().await.map_err(Error::from)?;
-        sqlx::query("INSERT INTO site (site_id, shard_id, name, registration) VALUES ($1, $2, $3, $4)")
-            .bind(site.id.0)
-            .bind(shard.0.cast_signed())
-            .bind(&site.name)
-            .bind(site.registration.as_str())
-            .execute(&mut *tx)
-            .await
-            .map_err(Error::from)?;
-        sqlx::query("INSERT INTO site_domain (site_id, domain) SELECT $1, * FROM unnest($2::text[])")
-            .bind(site.id.0)
-            .bind(&domains)
-            .execute(&mut *tx)
-            .await
-            .map_err(|error| match &error {
-                sqlx::Error::Database(cause) if cause.constraint() == Some("site_domain_unique") => {
-                    CreateSiteError::DomainTaken
-                }
-                _ => CreateSiteError::Store(error.into()),
-            })?;
+        let shard = insert_site(&mut tx, site, "live", shards).await?;
         tx.commit().await.map_err(Error::from)?;
         Ok(shard)
     }
@@ -103,6 +84,38 @@ impl Store {
         .await?;
         rows.iter().map(site).collect()
     }
+}
+
+/// Writes the rows of a new site.
+pub(crate) async fn insert_site(
+    connection: &mut PgConnection,
+    site: &CreateSite,
+    kind: &'static str,
+    shards: u16,
+) -> Result<ShardId, CreateSiteError> {
+    let shard = shard_of(site.id, shards);
+    let domains: Vec<String> = site.domains.iter().map(|domain| domain.to_lowercase()).collect();
+    sqlx::query("INSERT INTO site (site_id, shard_id, name, registration, kind) VALUES ($1, $2, $3, $4, $5)")
+        .bind(site.id.0)
+        .bind(shard.0.cast_signed())
+        .bind(&site.name)
+        .bind(site.registration.as_str())
+        .bind(kind)
+        .execute(&mut *connection)
+        .await
+        .map_err(Error::from)?;
+    sqlx::query("INSERT INTO site_domain (site_id, domain) SELECT $1, * FROM unnest($2::text[])")
+        .bind(site.id.0)
+        .bind(&domains)
+        .execute(&mut *connection)
+        .await
+        .map_err(|error| match &error {
+            sqlx::Error::Database(cause) if cause.constraint() == Some("site_domain_unique") => {
+                CreateSiteError::DomainTaken
+            }
+            _ => CreateSiteError::Store(error.into()),
+        })?;
+    Ok(shard)
 }
 
 fn site(row: &PgRow) -> Result<Site, Error> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
-use tmtp_testkit::{eventually, free_port};
+use tmtp_testkit::eventually;
 
 /// The repository.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../..");
@@ -231,13 +231,18 @@ fn scripts_refuse_what_they_cannot_do() -> Result<()> {
     Ok(())
 }
 
-/// A first port from which on all ports that a small cluster uses are free.
+/// A first port from which on all ports that a small cluster uses are free. Not among those that other tests, and what
+/// they start, are given meanwhile ([`tmtp_testkit::free_port`]).
 fn free_base() -> Result<u16> {
+    const RANGE: std::ops::Range<u16> = 10_000..19_600;
+    const PORTS: u16 = 400;
     let offsets = [1, 2, 3, 32, 79, 101, 102, 103, 201, 202, 300, 301];
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    (0..100)
-        .map(|_| free_port())
-        .find(|base| (1025..65_000).contains(base) && offsets.iter().all(|offset| is_free(base + offset)))
+    let mut bases: Vec<u16> = RANGE.step_by(PORTS.into()).collect();
+    fastrand::shuffle(&mut bases);
+    bases
+        .into_iter()
+        .find(|base| offsets.iter().all(|offset| is_free(base + offset)))
         .context("no free ports")
 }
 

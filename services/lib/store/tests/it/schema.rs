@@ -8,10 +8,13 @@ use crate::rig::{DEADLINE, Rig, SHARDS};
 
 /// Every table, so that a new one is looked at here once.
 const TABLES: &[&str] = &[
+    "api_key",
+    "audit",
     "body",
     "body_chunk",
     "deployment",
     "group_member",
+    "idempotency",
     "inbox",
     "journal",
     "member",
@@ -24,8 +27,9 @@ const TABLES: &[&str] = &[
     "site_domain",
     "worker",
 ];
-/// Tables that belong to no site: the bookkeeping of shards and of the deployment.
-const OF_NO_SITE: &[&str] = &["deployment", "journal", "receipts", "shard", "worker"];
+/// Tables that belong to no site: the bookkeeping of shards and of the deployment, and what may concern several sites.
+const OF_NO_SITE: &[&str] =
+    &["api_key", "audit", "deployment", "idempotency", "journal", "receipts", "shard", "worker"];
 
 async fn names(rig: &Rig, query: &'static str) -> Vec<String> {
     sqlx::query_scalar(query).fetch_all(&rig.pool).await.unwrap()
@@ -73,7 +77,8 @@ async fn keys_start_with_the_site() {
          JOIN pg_class c ON c.oid = k.conrelid AND c.relnamespace = 'public'::regnamespace
          JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1]
          WHERE k.contype = 'p'
-           AND EXISTS (SELECT 1 FROM pg_attribute s WHERE s.attrelid = k.conrelid AND s.attname = 'site_id')",
+           AND EXISTS (SELECT 1 FROM pg_attribute s
+                       WHERE s.attrelid = k.conrelid AND s.attname = 'site_id' AND s.attnotnull)",
     )
     .fetch_all(&rig.pool)
     .await

@@ -1,0 +1,35 @@
+//! What the admin API reads and writes. A change, its audit entry and the answer to its request are one transaction:
+//! [`AdminTx`].
+
+mod audit;
+mod key;
+mod request;
+mod site;
+
+pub use audit::{AuditEntry, AuditFilter, NewAudit};
+pub use key::{ApiKey, NewApiKey};
+pub use request::Claim;
+pub use site::{SiteChange, SiteKind, SiteRecord};
+
+use sqlx::{Postgres, Transaction};
+
+use crate::{Error, Store};
+
+/// A change by the admin API. Dropped without [`AdminTx::commit`], it has not happened.
+pub struct AdminTx {
+    tx: Transaction<'static, Postgres>,
+}
+
+impl Store {
+    /// Begins a change by the admin API.
+    pub async fn admin(&self) -> Result<AdminTx, Error> {
+        Ok(AdminTx { tx: self.pool.begin().await? })
+    }
+}
+
+impl AdminTx {
+    /// Makes all of it happen.
+    pub async fn commit(self) -> Result<(), Error> {
+        Ok(self.tx.commit().await?)
+    }
+}

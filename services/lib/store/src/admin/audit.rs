@@ -1,0 +1,122 @@
+//! The audit log. Only ever added to, which the schema sees to.
+
+use sqlx::Row;
+use tmtp_domain::SiteId;
+use uuid::Uuid;
+
+use super::AdminTx;
+use crate::{Error, Store};
+
+/// Something that somebody did.
+#[derive(Debug, Clone)]
+pub struct NewAudit<'a> {
+    /// The site; `None` for what concerns the deployment.
+    pub site: Option<SiteId>,
+    /// With which key; `None` for the database's own password.
+    pub key: Option<Uuid>,
+    /// What, such as `site.suspend`.
+    pub action: &'a str,
+    /// To what: its id as the API shows it.
+    pub target: &'a str,
+    /// The address that the request came from.
+    pub from: &'a str,
+    /// The request.
+    pub request: Uuid,
+    /// What it was before, as JSON.
+    pub before: Option<String>,
+    /// What it is now, as JSON.
+    pub after: Option<String>,
+}
+
+/// An entry of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// Higher than those before.
+    pub id: i64,
+    /// When (ms since 1970).
+    pub at: i64,
+    /// The site.
+    pub site: Option<SiteId>,
+    /// With which key.
+    pub key: Option<Uuid>,
+    /// What.
+    pub action: String,
+    /// To what.
+    pub target: String,
+    /// From where.
+    pub from: String,
+    /// The request.
+    pub request: Uuid,
+    /// Before, as JSON.
+    pub before: Option<String>,
+    /// After, as JSON.
+    pub after: Option<String>,
+}
+
+/// Which entries are wanted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AuditFilter<'a> {
+    /// Of these sites only; `None` for everything.
+    pub sites: Option<&'a [SiteId]>,
+    /// Of this action only.
+    pub action: Option<&'a str>,
+    /// Older than this one.
+    pub before: Option<i64>,
+}
+
+impl Store {
+    /// Entries of the log, the newest first.
+    pub async fn audit(&self, filter: AuditFilter<'_>, limit: i64) -> Result<Vec<AuditEntry>, Error> {
+        let sites: Option<Vec<Uuid>> = filter.sites.map(|sites| sites.iter().map(|site| site.0).collect());
+        let rows = sqlx::query(
+            "SELECT audit_id, (extract(epoch FROM at) * 1000)::bigint AS at_ms, site_id, key_id, action, target,
+                    from_address, request_id, before::text, after::text
+             FROM audit
+             WHERE ($1::uuid[] IS NULL OR site_id = ANY($1)) AND ($2::text IS NULL OR action = $2)
+               AND ($3::bigint IS NULL OR audit_id < $3)
+             ORDER BY audit_id DESC LIMIT $4",
+        )
+        .bind(sites)
+        .bind(filter.action)
+        .bind(filter.before)
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        let entry = |row: &sqlx::postgres::PgRow| {
+            Ok(AuditEntry {
+                id: row.try_get("audit_id")?,
+                at: row.try_get("at_ms")?,
+                site: row.try_get::<Option<Uuid>, _>("site_id")?.map(SiteId),
+                key: row.try_get("key_id")?,
+                action: row.try_get("action")?,
+                target: row.try_get("target")?,
+                from: row.try_get("from_address")?,
+                request: row.try_get("request_id")?,
+                before: row.try_get("before")?,
+                after: row.try_get("after")?,
+            })
+        };
+        rows.iter().map(entry).collect()
+    }
+}
+
+impl AdminTx {
+    /// Adds to the log.
+    pub async fn note(&mut self, audit: &NewAudit<'_>) -> Result<(), Error> {
+        sqlx::query(
+            "INSERT INTO audit (site_id, key_id, action, target, from_address, request_id, before, after)
+             VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, $8::jsonb)",
+        )
+        .bind(audit.site.map(|site| site.0))
+        .bind(audit.key)
+        .bind(audit.action)
+        .bind(audit.target)
+        .bind(audit.from)
+        .bind(audit.request)
+        .bind(&audit.before)
+        .bind(&audit.after)
+        .execute(&mut *self.tx)
+        .await?;
+        Ok(())
+    }
+}

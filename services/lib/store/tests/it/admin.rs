@@ -1,0 +1,236 @@
+//! What the admin API keeps: keys, requests that may come twice, the audit log, and sites as their admins see them.
+
+use tmtp_domain::{Registration, Role, Scope, SiteId, SiteStatus};
+use tmtp_store::{
+    ApiKey, AuditFilter, Claim, CreateSiteError, NewApiKey, NewAudit, SiteChange, SiteKind, SiteRecord,
+};
+use uuid::Uuid;
+
+use crate::rig::{Rig, SHARDS, new_site};
+
+const HASH: [u8; 32] = [7; 32];
+
+fn new_key(sites: Option<Vec<SiteId>>) -> NewApiKey {
+    NewApiKey {
+        id: Uuid::new_v4(),
+        hash: HASH,
+        name: "A key".into(),
+        role: if sites.is_some() { Role::Owner } else { Role::Operator },
+        scopes: Some(vec![Scope::SitesRead, Scope::KeysWrite]),
+        sites,
+        created_by: None,
+        expires_at: None,
+    }
+}
+
+async fn create(rig: &Rig, key: &NewApiKey) -> ApiKey {
+    let mut tx = rig.store.admin().await.unwrap();
+    let created = tx.create_key(key).await.unwrap();
+    tx.commit().await.unwrap();
+    created
+}
+
+async fn create_site(rig: &Rig, domain: &str) -> SiteRecord {
+    let mut tx = rig.store.admin().await.unwrap();
+    let site = new_site(SiteId(Uuid::new_v4()), &[domain]);
+    let record = tx.create_site(&site, SiteKind::Sandbox, SHARDS).await.unwrap();
+    tx.commit().await.unwrap();
+    record
+}
+
+/// Goal: a key is found by its hash, its use is noted, and neither a revoked one nor one at its end is found; method:
+/// one of each.
+#[tokio::test]
+async fn keys() {
+    let rig = Rig::new().await;
+    let site = SiteId(Uuid::new_v4());
+    let created = create(&rig, &new_key(Some(vec![site]))).await;
+    assert_eq!((created.role, &created.sites), (Role::Owner, &Some(vec![site])));
+    assert_eq!(created.scopes, Some(vec![Scope::SitesRead, Scope::KeysWrite]));
+    assert_eq!(rig.store.use_key(&HASH).await.unwrap(), Some(created.clone()));
+    let used = rig.store.key(created.id).await.unwrap().unwrap();
+    assert!(used.last_used_at.is_some_and(|at| at % 60_000 == 0), "{used:?}");
+    assert_eq!(rig.store.use_key(&[8; 32]).await.unwrap(), None);
+
+    let past = NewApiKey { hash: [9; 32], expires_at: Some(1_000), ..new_key(None) };
+    assert_eq!(create(&rig, &past).await.expires_at, Some(1_000));
+    assert_eq!(rig.store.use_key(&[9; 32]).await.unwrap(), None);
+
+    let mut tx = rig.store.admin().await.unwrap();
+    assert!(tx.revoke_key(created.id).await.unwrap().unwrap().revoked_at.is_some());
+    assert_eq!(tx.revoke_key(created.id).await.unwrap(), None);
+    tx.commit().await.unwrap();
+    assert_eq!(rig.store.use_key(&HASH).await.unwrap(), None);
+}
+
+/// Goal: whoever has one site's keys to see sees no others; method: keys of one site, of another, of both, of all, and
+/// pages of one.
+#[tokio::test]
+async fn keys_of_a_site() {
+    let rig = Rig::new().await;
+    let (here, there) = (SiteId(Uuid::from_u128(1)), SiteId(Uuid::from_u128(2)));
+    let mut ids = Vec::new();
+    for (number, sites) in
+        [Some(vec![here]), Some(vec![there]), Some(vec![here, there]), None].into_iter().enumerate()
+    {
+        let hash = [u8::try_from(number).unwrap(); 32];
+        ids.push(create(&rig, &NewApiKey { hash, ..new_key(sites) }).await.id);
+    }
+    let seen = async |sites: Option<&[SiteId]>| -> Vec<Uuid> {
+        let mut seen = Vec::new();
+        loop {
+            let page = rig.store.keys(sites, seen.last().copied(), 1).await.unwrap();
+            let Some(key) = page.first() else { return seen };
+            seen.push(key.id);
+        }
+    };
+    assert_eq!(seen(Some(&[here])).await, [ids[0]]);
+    assert_eq!(seen(Some(&[here, there])).await, [ids[2], ids[1], ids[0]]);
+    assert_eq!(seen(None).await, [ids[3], ids[2], ids[1], ids[0]]);
+}
+
+/// Goal: a request has its effect once, and its answer each time; method: claim, settle, claim again with the same and
+/// with another content; and what is not committed is forgotten.
+#[tokio::test]
+async fn requests_that_come_twice() {
+    let rig = Rig::new().await;
+    let key = create(&rig, &new_key(None)).await.id;
+    let claim =
+        async |request: &[u8; 32]| rig.store.admin().await.unwrap().claim(key, "i", request).await.unwrap();
+    for commits in [false, true] {
+        let mut tx = rig.store.admin().await.unwrap();
+        assert_eq!(tx.claim(key, "i", &[1; 32]).await.unwrap(), Claim::New);
+        tx.settle(key, "i", &[1; 32], 201, "{}").await.unwrap();
+        if commits {
+            tx.commit().await.unwrap();
+        }
+    }
+    assert_eq!(claim(&[1; 32]).await, Claim::Done { status: 201, answer: "{}".into() });
+    assert_eq!(claim(&[2; 32]).await, Claim::Other);
+}
+
+/// Goal: of two requests with one idempotency key at the same moment the second waits for the first; method: two
+/// transactions.
+#[tokio::test]
+async fn requests_at_the_same_moment() {
+    let rig = Rig::new().await;
+    let key = create(&rig, &new_key(None)).await.id;
+    let mut first = rig.store.admin().await.unwrap();
+    assert_eq!(first.claim(key, "i", &[1; 32]).await.unwrap(), Claim::New);
+    let mut second = rig.store.admin().await.unwrap();
+    let waiting = tokio::spawn(async move { second.claim(key, "i", &[1; 32]).await });
+    tmtp_testkit::eventually(crate::rig::DEADLINE, "the second to wait", async || {
+        let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+        (rig.count(waits).await > 0).then_some(())
+    })
+    .await
+    .unwrap();
+    first.settle(key, "i", &[1; 32], 201, "{}").await.unwrap();
+    first.commit().await.unwrap();
+    let claim = waiting.await.unwrap().unwrap();
+    assert_eq!(claim, Claim::Done { status: 201, answer: "{}".into() });
+}
+
+/// Goal: the log can be read by site and action, the newest first, and nobody can change it; method: three entries,
+/// filters, and an update, a removal and a truncation.
+#[tokio::test]
+async fn the_audit_log() {
+    let rig = Rig::new().await;
+    let (here, there) = (SiteId(Uuid::from_u128(1)), SiteId(Uuid::from_u128(2)));
+    let mut tx = rig.store.admin().await.unwrap();
+    for (site, action) in
+        [(Some(here), "site.create"), (Some(there), "site.create"), (Some(here), "site.suspend")]
+    {
+        let request = Uuid::from_u128(5);
+        let after = Some(r#"{"a": 1}"#.to_owned());
+        let audit = NewAudit {
+            site,
+            key: None,
+            action,
+            target: "x",
+            from: "127.0.0.1",
+            request,
+            before: None,
+            after,
+        };
+        tx.note(&audit).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let seen = async |filter| -> Vec<String> {
+        let entries = rig.store.audit(filter, 10).await.unwrap();
+        entries.into_iter().map(|entry| entry.action).collect()
+    };
+    let of_here = AuditFilter { sites: Some(&[here]), ..AuditFilter::default() };
+    assert_eq!(seen(of_here).await, ["site.suspend", "site.create"]);
+    assert_eq!(seen(AuditFilter { action: Some("site.create"), ..of_here }).await, ["site.create"]);
+    let newest = &rig.store.audit(AuditFilter::default(), 1).await.unwrap()[0];
+    assert_eq!((newest.site, newest.after.as_deref()), (Some(here), Some(r#"{"a": 1}"#)));
+    assert_eq!(seen(AuditFilter { before: Some(newest.id), ..AuditFilter::default() }).await.len(), 2);
+    for change in ["UPDATE audit SET target = 'y'", "DELETE FROM audit", "TRUNCATE audit"] {
+        let refused = sqlx::query(change).execute(&rig.pool).await;
+        assert!(refused.is_err(), "{change}");
+    }
+}
+
+/// Goal: a site can be made, read, changed, suspended and resumed, and its workers hear of each; method: do so, and
+/// look at what directories see.
+#[tokio::test]
+async fn sites() {
+    let rig = Rig::new().await;
+    let made = create_site(&rig, "Chat.Example").await;
+    assert_eq!(
+        (made.kind, made.status, &made.domains),
+        (SiteKind::Sandbox, SiteStatus::Active, &vec!["chat.example".into()])
+    );
+    assert_eq!(rig.store.site_record(made.id).await.unwrap(), Some(made.clone()));
+    let revision = rig.store.sites(&[made.id]).await.unwrap()[0].revision;
+
+    let change = async |change: SiteChange| {
+        let mut tx = rig.store.admin().await.unwrap();
+        assert!(tx.lock_site(made.id).await.unwrap().is_some());
+        let changed = tx.change_site(made.id, &change).await.unwrap().unwrap();
+        tx.commit().await.unwrap();
+        changed
+    };
+    let suspended = (SiteStatus::Suspended, Some("unpaid".to_owned()));
+    let changed = change(SiteChange { status: Some(suspended), ..SiteChange::default() }).await;
+    assert_eq!(
+        (changed.status, changed.suspended_reason.as_deref()),
+        (SiteStatus::Suspended, Some("unpaid"))
+    );
+    let changed = change(SiteChange {
+        name: Some("Another".into()),
+        registration: Some(Registration::Closed),
+        ..SiteChange::default()
+    })
+    .await;
+    assert_eq!((changed.name.as_str(), changed.registration), ("Another", Registration::Closed));
+    assert_eq!(changed.suspended_reason.as_deref(), Some("unpaid"), "stays");
+    let changed =
+        change(SiteChange { status: Some((SiteStatus::Active, None)), ..SiteChange::default() }).await;
+    assert_eq!((changed.status, changed.suspended_reason), (SiteStatus::Active, None));
+    let seen = rig.store.sites_since(revision, 10).await.unwrap();
+    assert_eq!((seen.len(), seen[0].name.as_str()), (1, "Another"));
+}
+
+/// Goal: sites are listed the newest first, page by page, and only those that are asked for; method: three of them.
+#[tokio::test]
+async fn lists_of_sites() {
+    let rig = Rig::new().await;
+    let mut ids = Vec::new();
+    for domain in ["a.example", "b.example", "c.example"] {
+        ids.push(create_site(&rig, domain).await.id);
+    }
+    let list = async |only: Option<&[SiteId]>, after: Option<SiteId>| -> Vec<SiteId> {
+        let records = rig.store.site_records(only, after, 2).await.unwrap();
+        records.into_iter().map(|record| record.id).collect()
+    };
+    assert_eq!(list(None, None).await, [ids[2], ids[1]]);
+    assert_eq!(list(None, Some(ids[1])).await, [ids[0]]);
+    assert_eq!(list(Some(&ids[..1]), None).await, [ids[0]]);
+
+    let mut tx = rig.store.admin().await.unwrap();
+    let taken = new_site(SiteId(Uuid::new_v4()), &["A.example"]);
+    let refused = tx.create_site(&taken, SiteKind::Live, SHARDS).await;
+    assert!(matches!(refused, Err(CreateSiteError::DomainTaken)), "{refused:?}");
+}
