@@ -4,11 +4,13 @@
 //! runs side by side. It must never write to Postgres what a worker owns.
 
 mod api;
+mod changes;
 mod config;
 mod metrics;
 mod readiness;
 
 use anyhow::Context as _;
+pub use changes::{AskError, Changes, Patience};
 pub use config::{Config, Listen};
 use tmtp_chassis::Context;
 use tokio::net::TcpListener;

@@ -45,6 +45,7 @@ pub const KINDS: &[&str] = &[
     "post",
     "post_notify",
     "ping",
+    "admin",
     "acks",
 ];
 
@@ -188,9 +189,18 @@ impl Engine {
             }
             Control::Owned(shards) => self.reconcile(shards).await,
             Control::Share(most) => self.release(most).await,
-            Control::Sites(sites) => self.sites.extend(sites.into_iter().map(|site| (site.id, site))),
+            Control::Sites(sites) => self.learn_sites(sites),
             Control::Gateways(live) => self.gateways_are(live).await,
             Control::BusLost => self.raise_floors().await,
+        }
+    }
+
+    /// Takes sites in; what is older than what is known came late.
+    fn learn_sites(&mut self, sites: Vec<Site>) {
+        for site in sites {
+            if self.sites.get(&site.id).is_none_or(|known| known.revision <= site.revision) {
+                self.sites.insert(site.id, site);
+            }
         }
     }
 
@@ -252,6 +262,7 @@ fn kind(command: &Command) -> &'static str {
         Command::Post { .. } => "post",
         Command::PostNotify { .. } => "post_notify",
         Command::Ping { .. } => "ping",
+        Command::Admin(_) => "admin",
         Command::Acks { .. } => "acks",
     }
 }

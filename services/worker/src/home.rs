@@ -11,6 +11,7 @@
 //! | sessions, presence | the gateways, which attach them again |
 //! | members, groups | rows; a cache, true as long as the shard is ours |
 
+mod admin;
 mod decide;
 mod deliver;
 mod groups;
@@ -28,10 +29,10 @@ use std::time::Duration;
 
 use tmtp_contract::{BodyRef, Effect, Envelope, Event, JournalEntry, Message};
 use tmtp_domain::{
-    BodyId, Epoch, GatewayId, Group, Member, MsgId, NameHolder, NodeNum, Owed, Presence, Sender, SessionId,
-    ShardId, Site, SiteId, Uid,
+    BodyId, Epoch, GatewayId, Group, KeyId, Member, MsgId, NameHolder, NodeNum, Owed, Presence, Sender,
+    SessionId, ShardId, Site, SiteId, Uid,
 };
-use tmtp_store::{Change, OwnedShard, ShardCommit};
+use tmtp_store::{Change, OwnedShard, Settled, ShardCommit};
 
 pub use deliver::ReadPage;
 use receipts::Receipts;
@@ -94,8 +95,25 @@ pub struct Limits {
 pub struct World<'w> {
     /// Sites, by id.
     pub sites: &'w HashMap<SiteId, Site>,
+    /// What was loaded for this batch alone.
+    pub facts: &'w mut Facts,
+}
+
+/// What is loaded for one batch and forgotten after it.
+#[derive(Debug, Default)]
+pub struct Facts {
     /// Names that the batch asks for, and whose they are.
-    pub names: &'w mut Names,
+    pub names: Names,
+    /// Requests of admins that were carried out before.
+    pub settled: HashMap<(KeyId, String), Settled>,
+}
+
+impl Facts {
+    /// Adds what was loaded later.
+    pub fn extend(&mut self, more: Self) {
+        self.names.extend(more.names);
+        self.settled.extend(more.settled);
+    }
 }
 
 /// Whose names are, as far as a batch asks for them.
@@ -104,7 +122,7 @@ pub type Names = HashMap<(SiteId, String), NameHolder>;
 impl World<'_> {
     /// Whose a name is.
     fn holder(&self, site: SiteId, name: &str) -> Option<NameHolder> {
-        self.names.get(&(site, name.to_owned())).copied()
+        self.facts.names.get(&(site, name.to_owned())).copied()
     }
 }
 
@@ -121,6 +139,8 @@ pub struct Wanted {
     pub sites: HashSet<SiteId>,
     /// Stored bodies that messages are to refer to: were they removed?
     pub bodies: HashSet<(SiteId, BodyId)>,
+    /// Requests of admins: were they carried out before?
+    pub settled: HashSet<(KeyId, String)>,
 }
 
 impl Wanted {
@@ -131,11 +151,13 @@ impl Wanted {
         self.groups.retain(|key| asked.groups.insert(key.clone()));
         self.sites.retain(|key| asked.sites.insert(*key));
         self.bodies.retain(|key| asked.bodies.insert(*key));
+        self.settled.retain(|key| asked.settled.insert(key.clone()));
         !(self.members.is_empty()
             && self.names.is_empty()
             && self.groups.is_empty()
             && self.sites.is_empty()
-            && self.bodies.is_empty())
+            && self.bodies.is_empty()
+            && self.settled.is_empty())
     }
 }
 

@@ -15,7 +15,7 @@ use tmtp_domain::{
 use tmtp_gateway::session::{Cause, Count, Exit, Host, Intake, Limits, Output, Session, Trace, Turn};
 use tmtp_store::{OwnedShard, Recovery};
 use tmtp_wire::Op;
-use tmtp_worker::home::{Home, Names, Now, Outbox, ReadPage, Window, World};
+use tmtp_worker::home::{Facts, Home, Now, Outbox, ReadPage, Window, World};
 use uuid::Uuid;
 
 /// Some time in 2026, in nanoseconds: when every story begins.
@@ -36,7 +36,7 @@ pub struct Pure {
     home: Home,
     site: Arc<Site>,
     sites: HashMap<SiteId, Site>,
-    names: Names,
+    facts: Facts,
     links: Vec<Link>,
     /// What gateways have published and the home has not taken.
     commands: VecDeque<(GatewayId, Envelope)>,
@@ -177,7 +177,7 @@ impl Pure {
             home: home.expect("nothing is left of a shard that is new"),
             sites: HashMap::from([(SITE, site.clone())]),
             site: Arc::new(site),
-            names: HashMap::new(),
+            facts: Facts::default(),
             links: Vec::new(),
             commands: VecDeque::new(),
         }
@@ -327,7 +327,7 @@ impl Pure {
     fn decide(&mut self, gateway: GatewayId, envelope: Envelope) {
         let nanos = START + u64::try_from(self.now.as_nanos()).expect("a story of some centuries");
         let now = Now { nanos };
-        let mut world = World { sites: &self.sites, names: &mut self.names };
+        let mut world = World { sites: &self.sites, facts: &mut self.facts };
         self.home.apply(now, gateway, envelope, &mut world);
         if let Some(commit) = self.home.take_commit(false).expect("effects can be written") {
             self.home.committed(&commit, now);
@@ -369,6 +369,8 @@ impl Pure {
                 self.to(gateway, session, |session, turn| session.lost(turn, seq));
             }
             Event::Probe { session } => self.to(gateway, session, Session::probe),
+            // Nobody administers this cluster.
+            Event::Admin { .. } => {}
             Event::Rehome { .. } => {
                 let here: Vec<usize> =
                     (0..self.links.len()).filter(|link| self.links[*link].gateway == gateway).collect();

@@ -114,6 +114,8 @@ impl Events {
             }
             Event::Lost { session, seq } => to(hub, session, |session, turn| session.lost(turn, seq)),
             Event::Probe { session } => to(hub, session, Session::probe),
+            // For admin servers.
+            Event::Admin { .. } => {}
             Event::Rehome { shard, epoch } => {
                 let known = self.epochs.entry(shard).or_insert(epoch);
                 // The same epoch again: its owner lost its view, and asks again.

@@ -6,7 +6,7 @@ use tmtp_domain::{
     Uid,
 };
 
-use crate::{Body, DataInfo, VERSION, Versioned};
+use crate::{AdminRequest, Body, DataInfo, VERSION, Versioned};
 
 /// One entry of a shard's command stream: what a gateway had gathered for the shard since its last append.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -239,6 +239,10 @@ pub enum Command {
         #[serde(rename = "l")]
         list: Vec<OhiItem>,
     },
+    /// An admin's change. It belongs to no session (0), comes from an admin server, and is answered by
+    /// [`crate::Event::Admin`].
+    #[serde(rename = "admin")]
+    Admin(Box<AdminRequest>),
     /// The session's node has acked these messages, in this order.
     #[serde(rename = "acks")]
     Acks {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tmtp_domain::{Epoch, MsgId, NodeNum, Posted, SessionId, ShardId, Uid, WorkerId};
+use tmtp_domain::{Epoch, MsgId, NodeNum, Posted, RequestId, SessionId, ShardId, Uid, WorkerId};
 
-use crate::{Message, VERSION, Versioned};
+use crate::{AdminAnswer, Message, VERSION, Versioned};
 
 /// One entry of a gateway's event stream: what one batch of a worker means for that gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,6 +155,16 @@ pub enum Event {
         /// The owner's epoch.
         #[serde(rename = "e")]
         epoch: Epoch,
+    },
+    /// An admin's change was decided, and its effect committed. Only admin servers are told.
+    #[serde(rename = "m")]
+    Admin {
+        /// Which.
+        #[serde(rename = "i")]
+        request: RequestId,
+        /// How.
+        #[serde(rename = "a")]
+        answer: AdminAnswer,
     },
 }
 

@@ -65,6 +65,14 @@ uuid_id!(
     /// A body in the body store.
     BodyId
 );
+uuid_id!(
+    /// A key of the admin API.
+    KeyId
+);
+uuid_id!(
+    /// A request to the admin API.
+    RequestId
+);
 
 macro_rules! number_id {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {

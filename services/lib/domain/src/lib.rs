@@ -32,8 +32,8 @@ pub use access::{Role, Scope};
 pub use alias::Alias;
 pub use group::{GROUP_MEMBERS_MAX, Group, GroupAct, GroupEdit, GroupStatus, Invitation, Membership};
 pub use id::{
-    BodyId, Epoch, GatewayId, IdError, MsgId, NodeNum, NodeSecret, SecretHash, SessionId, ShardId, SiteId,
-    Uid, WorkerId,
+    BodyId, Epoch, GatewayId, IdError, KeyId, MsgId, NodeNum, NodeSecret, RequestId, SecretHash, SessionId,
+    ShardId, SiteId, Uid, WorkerId,
 };
 pub use member::{Member, MemberStatus, NODES_MAX, Node};
 pub use name::{NameHolder, claim, ping};

@@ -4,11 +4,14 @@
 mod audit;
 mod key;
 mod request;
+mod settled;
 mod site;
 
 pub use audit::{AuditEntry, AuditFilter, NewAudit};
 pub use key::{ApiKey, NewApiKey};
 pub use request::Claim;
+pub(crate) use settled::settle_admin;
+pub use settled::{AdminRecord, SETTLED_BY_WORKER, Settled};
 pub use site::{SiteChange, SiteKind, SiteRecord};
 
 use sqlx::{Postgres, Transaction};

@@ -4,9 +4,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use sqlx::{Postgres, Row, Transaction};
-use tmtp_domain::{Epoch, GroupStatus, Membership, MsgId, NodeNum, SecretHash, ShardId, SiteId, Uid};
+use tmtp_domain::{
+    Epoch, GroupStatus, MemberStatus, Membership, MsgId, NodeNum, SecretHash, ShardId, SiteId, Uid,
+};
 use uuid::Uuid;
 
+use crate::admin::{AdminRecord, settle_admin};
 use crate::{Error, Store, StoredBody};
 
 /// What one batch does to the shards it touches: all of it, or nothing.
@@ -105,6 +108,17 @@ pub enum Change {
         /// Which.
         body: StoredBody,
     },
+    /// A member may log in, or may not.
+    MemberStatus {
+        /// Where.
+        site: SiteId,
+        /// Who.
+        uid: Uid,
+        /// Which.
+        status: MemberStatus,
+    },
+    /// A request of an admin was carried out.
+    Admin(Box<AdminRecord>),
     /// No message refers to this body any more.
     BodyFree {
         /// Where.
@@ -260,8 +274,8 @@ impl<'c> Rows<'c> {
                 self.free.0.push(site.0);
                 self.free.1.push(body.id.0);
             }
-            // Copied one by one, by `copy_inbox`.
-            Change::CopyInbox { .. } => {}
+            // These are done one by one, in their order.
+            Change::CopyInbox { .. } | Change::MemberStatus { .. } | Change::Admin(_) => {}
         }
     }
 }
@@ -322,7 +336,12 @@ async fn change_rows(commit: &Commit, tx: &mut Transaction<'static, Postgres>) -
         hold_bodies(&rows, tx).await?;
     }
     for change in changes() {
-        copy_inbox(change, tx).await?;
+        match change {
+            Change::CopyInbox { .. } => copy_inbox(change, tx).await?,
+            Change::MemberStatus { site, uid, status } => member_status(*site, *uid, *status, tx).await?,
+            Change::Admin(record) => settle_admin(record, tx).await?,
+            _ => {}
+        }
     }
     if !rows.free.0.is_empty() {
         sqlx::query(
@@ -402,5 +421,20 @@ async fn copy_inbox(change: &Change, tx: &mut Transaction<'static, Postgres>) ->
     .bind(&except)
     .execute(&mut **tx)
     .await?;
+    Ok(())
+}
+
+async fn member_status(
+    site: SiteId,
+    uid: Uid,
+    status: MemberStatus,
+    tx: &mut Transaction<'static, Postgres>,
+) -> Result<(), Error> {
+    sqlx::query("UPDATE member SET status = $3 WHERE site_id = $1 AND uid = $2")
+        .bind(site.0)
+        .bind(uid.0.as_slice())
+        .bind(status.as_str())
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }

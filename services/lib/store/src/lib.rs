@@ -20,7 +20,8 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Executor, Row};
 
 pub use admin::{
-    AdminTx, ApiKey, AuditEntry, AuditFilter, Claim, NewApiKey, NewAudit, SiteChange, SiteKind, SiteRecord,
+    AdminRecord, AdminTx, ApiKey, AuditEntry, AuditFilter, Claim, NewApiKey, NewAudit, SETTLED_BY_WORKER,
+    Settled, SiteChange, SiteKind, SiteRecord,
 };
 pub use body::StoredBody;
 pub use commit::{Change, Commit, CommitError, ShardCommit};

@@ -3,14 +3,14 @@
 use std::time::Instant;
 
 use tmtp_bus::Read;
-use tmtp_contract::{Answer, Envelope, Event};
+use tmtp_contract::{AdminChange, Answer, Command, Envelope, Event};
 use tmtp_domain::{GatewayId, ShardId};
 use tracing::Span;
 
 use super::isolate::Suspect;
 use super::persist::Loaded;
 use super::{Engine, kind, now};
-use crate::home::{Names, Wanted, World};
+use crate::home::{Facts, Wanted, World};
 
 /// A command on its way to its home.
 type Incoming = (ShardId, GatewayId, Envelope);
@@ -65,8 +65,16 @@ impl Engine {
     }
 
     async fn decide_together(&mut self, incoming: Vec<Incoming>) {
-        let mut names = match self.load_for(&incoming).await {
-            Loaded::Ready(names) => names,
+        for (_, _, envelope) in &incoming {
+            if let Command::Admin(request) = &envelope.command
+                && request.change == AdminChange::SiteChanged
+            {
+                // What is not known is read, so this batch and all later ones see the site as it is now.
+                self.sites.remove(&envelope.site);
+            }
+        }
+        let mut facts = match self.load_for(&incoming).await {
+            Loaded::Ready(facts) => facts,
             Loaded::Ended => return,
             Loaded::Refused if incoming.len() > 1 => {
                 for one in incoming {
@@ -94,16 +102,15 @@ impl Engine {
             }
             let Some(home) = self.homes.get_mut(&shard) else { continue };
             // A site lives on its own shard only: a gateway that says otherwise is out of date or wrong.
-            if envelope.session.0 != 0
-                && self.sites.get(&envelope.site).is_none_or(|site| site.shard != shard)
-            {
+            let speaks_for_gateway = matches!(envelope.command, Command::Present { .. });
+            if !speaks_for_gateway && self.sites.get(&envelope.site).is_none_or(|site| site.shard != shard) {
                 tracing::warn!(site.id = %envelope.site, %shard, "command for a site of another shard; dropped");
                 continue;
             }
             let name = kind(&envelope.command);
             self.metrics.commands_total.with_label_values(&[name]).inc();
             let trace = envelope.trace.clone();
-            let mut world = World { sites: &self.sites, names: &mut names };
+            let mut world = World { sites: &self.sites, facts: &mut facts };
             home.apply(at, gateway, envelope, &mut world);
             if let Some(trace) = trace {
                 spans.push(self.trace(shard, name, &trace));
@@ -116,22 +123,22 @@ impl Engine {
 
     /// Loads what a batch needs, and then what that leads to: the members of its groups, the owners of its names.
     async fn load_for(&mut self, incoming: &[Incoming]) -> Loaded {
-        let mut names = Names::new();
+        let mut facts = Facts::default();
         let mut asked = Wanted::default();
         loop {
             let mut wanted = Wanted::default();
             for (shard, gateway, envelope) in incoming {
                 if let Some(home) = self.homes.get(shard) {
-                    home.wants(*gateway, envelope, &names, &mut wanted);
+                    home.wants(*gateway, envelope, &facts, &mut wanted);
                 }
             }
             // Nearly every batch ends here: what it needs is known.
             wanted.sites.retain(|site| !self.sites.contains_key(site));
             if !wanted.leave_out(&mut asked) {
-                return Loaded::Ready(names);
+                return Loaded::Ready(facts);
             }
             match self.load(wanted).await {
-                Loaded::Ready(more) => names.extend(more),
+                Loaded::Ready(more) => facts.extend(more),
                 other => return other,
             }
         }

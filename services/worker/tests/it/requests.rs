@@ -124,7 +124,7 @@ fn a_refusal_is_not_remembered() {
     let told = rig.run((G1, 1), post(1, &[BEN, late]));
     assert_eq!(told.refusal(), format!("OpenNodes: iUid {late} not found"));
     assert!(told.0.pushes.is_empty(), "nobody gets anything");
-    rig.names.insert((HERE, "Ann Bell".into()), NameHolder::Member(BEN));
+    rig.facts.names.insert((HERE, "Ann Bell".into()), NameHolder::Member(BEN));
     assert_eq!(
         rig.run((G1, 1), new_alias(2, "Ann Bell")).refusal(),
         "AddAlias: alias Ann Bell already taken"
@@ -132,7 +132,7 @@ fn a_refusal_is_not_remembered() {
     let commits = rig.commits.len();
 
     rig.member(HERE, late, 1);
-    rig.names.clear();
+    rig.facts.names.clear();
     assert_eq!(rig.run((G1, 1), post(1, &[BEN, late])).delivered((G1, 2)).len(), 1);
     assert_eq!(rig.run((G1, 1), new_alias(2, "Ann Bell")).answer(), &Answer::Done);
     assert_eq!(rig.commits.len(), commits + 2);
@@ -142,8 +142,8 @@ fn a_refusal_is_not_remembered() {
 #[test]
 fn aliases_are_checked() {
     let mut rig = both();
-    rig.names.insert((HERE, "Ben's name".into()), NameHolder::Member(BEN));
-    rig.names.insert((HERE, "Ann's name".into()), NameHolder::Member(ANN));
+    rig.facts.names.insert((HERE, "Ben's name".into()), NameHolder::Member(BEN));
+    rig.facts.names.insert((HERE, "Ann's name".into()), NameHolder::Member(ANN));
     let before = rig.commits.len();
     for (n, alias, text) in [
         (1, "seven77", "newalias must be 8+ characters"),
@@ -350,7 +350,7 @@ fn only_what_is_missing_is_wanted() {
         let mut wanted = Wanted::default();
         let session = SessionId(if site == HERE { 1 } else { 7 });
         let envelope = Envelope { site, session, seq: 9, trace: None, command };
-        rig.home.wants(G1, &envelope, &rig.names, &mut wanted);
+        rig.home.wants(G1, &envelope, &rig.facts, &mut wanted);
         wanted
     };
     let post_to = |ids: &[String]| {

@@ -200,7 +200,7 @@ fn registering_makes_one_user() {
 #[test]
 fn registering_survives_a_refused_alias() {
     let mut rig = Rig::new();
-    rig.names.insert((HERE, "Ann Bell".into()), NameHolder::Member(ANN));
+    rig.facts.names.insert((HERE, "Ann Bell".into()), NameHolder::Member(ANN));
     for (n, alias, text) in [
         (8, "Ann Bell", "AddAlias: alias Ann Bell already taken"),
         (9, "short", "newalias must be 8+ characters"),
@@ -229,7 +229,7 @@ fn registration_can_be_closed() {
         assert_eq!(told.not_logged_in(), LoginRefusal::RegistrationClosed);
     }
     assert_eq!(rig.commits.len(), commits);
-    assert!(rig.names.is_empty());
+    assert!(rig.facts.names.is_empty());
     assert!(matches!(rig.run((G1, 1), register(early, None)).answer(), Answer::Registered { .. }));
 }
 
@@ -273,7 +273,7 @@ fn sites_stay_apart() {
     }
     assert_eq!((here.delivered((G1, 1)).len(), here.delivered((G1, 2)).len()), (1, 0));
     assert_eq!((there.delivered((G1, 1)).len(), there.delivered((G1, 2)).len()), (0, 1));
-    assert_eq!(rig.names.len(), 2);
+    assert_eq!(rig.facts.names.len(), 2);
     // Ben is a member of one site only.
     let told = rig.run_in(THERE, (G1, 2), post(2, &[BEN]));
     assert_eq!(told.refusal(), format!("OpenNodes: iUid {BEN} not found"));

@@ -11,7 +11,7 @@ use tmtp_domain::{
     BodyId, GatewayId, MsgId, Recipient, RecipientKind, SecretHash, Site, SiteId, Uid, WorkerId,
 };
 use tmtp_store::{Commit, CommitError, OwnedShard, RowMessage, ShardCommit, Spilled};
-use tmtp_worker::home::{Home, Limits, Now, ReadPage, Wanted, Window, World};
+use tmtp_worker::home::{Facts, Home, Limits, Now, ReadPage, Wanted, Window, World};
 use uuid::Uuid;
 
 use super::database::Database;
@@ -243,7 +243,7 @@ impl<'d> Cluster<'d> {
     async fn decide(&mut self, batch: &[(GatewayId, Envelope)]) {
         let mut wanted = Wanted::default();
         for (gateway, envelope) in batch {
-            self.home.wants(*gateway, envelope, &HashMap::new(), &mut wanted);
+            self.home.wants(*gateway, envelope, &Facts::default(), &mut wanted);
         }
         let store = &self.database.store;
         let members: Vec<_> = wanted.members.into_iter().collect();
@@ -256,9 +256,12 @@ impl<'d> Cluster<'d> {
             self.home.learn_condemned(site, body);
         }
         let names: Vec<_> = wanted.names.into_iter().collect();
-        let mut names = if names.is_empty() { HashMap::new() } else { store.names(&names).await.unwrap() };
+        let mut facts = Facts::default();
+        if !names.is_empty() {
+            facts.names = store.names(&names).await.unwrap();
+        }
         for (gateway, envelope) in batch {
-            let mut world = World { sites: &self.sites, names: &mut names };
+            let mut world = World { sites: &self.sites, facts: &mut facts };
             self.home.apply(self.now, *gateway, envelope.clone(), &mut world);
         }
     }
