@@ -66,7 +66,7 @@ impl Credentials {
     }
 }
 
-/// A file for credentials that are about to be made.
+/// A file for a secret that is about to be made.
 pub(crate) struct SaveFile {
     path: PathBuf,
     file: File,
@@ -84,15 +84,21 @@ impl SaveFile {
         Ok(Self { path, file })
     }
 
-    pub(crate) fn write(mut self, credentials: &Credentials) -> anyhow::Result<()> {
-        let mut text = serde_json::to_vec(credentials).context("encode the credentials")?;
-        text.push(b'\n');
+    pub(crate) fn write(self, credentials: &Credentials) -> anyhow::Result<()> {
+        let text = serde_json::to_string(credentials).context("encode the credentials")?;
+        let path = self.write_line(&text)?;
+        println!("the credentials are in {}", path.display());
+        Ok(())
+    }
+
+    /// Writes one line, and says where it is.
+    pub(crate) fn write_line(mut self, text: &str) -> anyhow::Result<PathBuf> {
         self.file
-            .write_all(&text)
+            .write_all(text.as_bytes())
+            .and_then(|()| self.file.write_all(b"\n"))
             .and_then(|()| self.file.sync_all())
             .with_context(|| format!("cannot write {}", self.path.display()))?;
-        println!("the credentials are in {}", self.path.display());
-        Ok(())
+        Ok(self.path)
     }
 
     /// Nothing came of it.

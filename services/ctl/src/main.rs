@@ -3,15 +3,20 @@
 //! Exit codes: 0 when it did what was asked, 1 when it could not, 2 for a wrong command line. It must never print
 //! the database's password, and never write a password into a file that others can read.
 
+mod api;
+mod audit;
+mod bootstrap;
 mod certificate;
 mod conform;
 mod credentials;
 mod database;
 mod demo;
 mod hand;
+mod key;
 mod migrate;
 mod server;
 mod site;
+mod table;
 mod text;
 
 use std::process::ExitCode;
@@ -29,9 +34,15 @@ struct Cli {
 enum Command {
     /// Bring the database to the schema of this release; harmless when it is there already
     Migrate(migrate::Migrate),
-    /// Make and list sites
+    /// Make what has to be there before the admin API can be used, directly in the database
     #[command(subcommand)]
+    Bootstrap(bootstrap::Bootstrap),
+    /// Make, list and change sites
     Site(site::Site),
+    /// Make, list and revoke keys to the admin API
+    Key(key::Key),
+    /// Show who changed what
+    Audit(audit::Audit),
     /// Make a self-signed certificate, for local runs
     Certificate(certificate::Certificate),
     /// Show on a running cluster what it does: two people, three devices, two gateways, one attachment
@@ -70,7 +81,10 @@ async fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Migrate(migrate) => migrate.run().await,
+        Command::Bootstrap(bootstrap) => bootstrap.run().await,
         Command::Site(site) => site.run().await,
+        Command::Key(key) => key.run().await,
+        Command::Audit(audit) => audit.run().await,
         Command::Certificate(certificate) => certificate.run(),
         Command::Demo(demo) => Box::pin(demo.run()).await,
         Command::Conform(conform) => Box::pin(conform.run()).await,
@@ -104,7 +118,7 @@ mod tests {
     fn the_scripts_lines_are_understood() {
         for line in [
             "tmtpctl migrate --database-url postgres://u:p@127.0.0.1:1/d",
-            "tmtpctl site create --database-url postgres://h/d --name N --domain a --domain b --registration open --if-missing",
+            "tmtpctl bootstrap site --database-url postgres://h/d --name N --domain a --domain b --registration open --if-missing",
             "tmtpctl certificate --out tls --name default --domain localhost --domain *.postern.test --domain 127.0.0.1",
             "tmtpctl demo --gateways 127.0.0.1:1,127.0.0.1:2 --database-url postgres://h/d",
         ] {
@@ -125,7 +139,7 @@ mod tests {
             "tmtpctl send --server h:1 --insecure --credentials f --to U",
             "tmtpctl send --server h:1 --insecure --credentials f --to U --text a --file b",
             "tmtpctl migrate --database-url postgres://h/d --shards 0",
-            "tmtpctl site create --database-url postgres://h/d --name N --domain a --registration maybe",
+            "tmtpctl bootstrap site --database-url postgres://h/d --name N --domain a --registration maybe",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -1,148 +1,181 @@
-//! `tmtpctl site`: sites are made here, and workers and gateways learn of them within seconds.
-//! It must never change a site that exists.
+//! `tmtpctl site`: sites, through the admin API.
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use clap::Subcommand;
-use tmtp_domain::{Registration, Site as Row, SiteId, parse_host};
-use tmtp_store::{CreateSite, CreateSiteError, Store};
-use uuid::Uuid;
+use serde_json::{Value, json};
 
-use crate::{database::Database, text::printable};
+use crate::api::{Access, Api};
+use crate::table::{self, Column};
 
-/// The name is part of the first frame of every connection.
-const NAME_MAX: usize = 255;
-/// Sites read at a time.
-const PAGE: i64 = 1_000;
+const COLUMNS: &[Column] = &[
+    ("ID", "/id"),
+    ("NAME", "/name"),
+    ("STATUS", "/status"),
+    ("KIND", "/kind"),
+    ("REGISTRATION", "/registration"),
+    ("HOST NAMES", "/domains"),
+];
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Site {
+    #[command(flatten)]
+    access: Access,
+    #[command(subcommand)]
+    act: Act,
+}
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Site {
-    /// Make a site, and print its id and shard
-    Create(Create),
-    /// List all sites
-    List(List),
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Create {
-    #[command(flatten)]
-    database: Database,
-    /// What clients show
-    #[arg(long, value_parser = parse_name)]
-    name: String,
-    /// Host name under which clients reach the site; may be given several times. `*.` in front stands for one label
-    #[arg(long = "domain", value_name = "DOMAIN", required = true, value_parser = parse_host)]
-    domains: Vec<String>,
-    /// Who may register
-    #[arg(long, value_name = "open|closed")]
-    registration: Registration,
-    /// Succeed when a site with these domains exists
-    #[arg(long)]
-    if_missing: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct List {
-    #[command(flatten)]
-    database: Database,
+enum Act {
+    /// List sites, the newest first
+    List {
+        /// Only in this state
+        #[arg(long, value_name = "active|suspended|deleted")]
+        status: Option<String>,
+        /// Only of this kind
+        #[arg(long, value_name = "live|sandbox")]
+        kind: Option<String>,
+        /// Only with this in the name or a host name
+        #[arg(long)]
+        search: Option<String>,
+        /// So many at most
+        #[arg(long, default_value_t = 1_000)]
+        most: usize,
+    },
+    /// Make a site
+    Create {
+        /// What clients show
+        #[arg(long)]
+        name: String,
+        /// Host name under which clients reach the site; may be given several times
+        #[arg(long = "domain", value_name = "HOST", required = true)]
+        domains: Vec<String>,
+        /// Who may register
+        #[arg(long, value_name = "open|closed")]
+        registration: Option<String>,
+        /// What it is for
+        #[arg(long, value_name = "live|sandbox")]
+        kind: Option<String>,
+    },
+    /// Show a site
+    Show {
+        /// Its id, or one of its host names
+        site: String,
+    },
+    /// Change a site
+    Set {
+        /// Its id, or one of its host names
+        site: String,
+        /// What clients show
+        #[arg(long)]
+        name: Option<String>,
+        /// Who may register
+        #[arg(long, value_name = "open|closed")]
+        registration: Option<String>,
+    },
+    /// Stop serving a site; nothing is lost
+    Suspend {
+        /// Its id, or one of its host names
+        site: String,
+        /// Why, for the site's admins
+        #[arg(long)]
+        reason: String,
+        /// What its members are told
+        #[arg(long)]
+        notice: Option<String>,
+    },
+    /// Serve a site again
+    Resume {
+        /// Its id, or one of its host names
+        site: String,
+    },
+    /// Delete a site; for 30 days it can be restored
+    Delete {
+        /// Its id, or one of its host names
+        site: String,
+    },
+    /// Bring a deleted site back
+    Restore {
+        /// Its id, or one of its host names
+        site: String,
+    },
 }
 
 impl Site {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
-        match self {
-            Self::Create(create) => create.run().await,
-            Self::List(list) => list.run().await,
-        }
-    }
-}
-
-impl Create {
-    async fn run(self) -> anyhow::Result<()> {
-        let store = self.database.open().await?;
-        if self.if_missing && self.exists(&store).await? {
-            return Ok(());
-        }
-        let site = CreateSite {
-            id: SiteId(Uuid::new_v4()),
-            name: self.name.clone(),
-            domains: self.domains.clone(),
-            registration: self.registration,
-        };
-        match store.create_site(&site).await {
-            Ok(shard) => println!("site {} in shard {shard} is made", site.id),
-            // Somebody else was faster.
-            Err(CreateSiteError::DomainTaken) if self.if_missing && self.exists(&store).await? => {}
-            Err(CreateSiteError::DomainTaken) => {
-                bail!("one of the domains belongs to a site already; `tmtpctl site list` shows which")
+        let api = self.access.open()?;
+        let answer = match self.act {
+            Act::List { status, kind, search, most } => {
+                let filters = [("status", status), ("kind", kind), ("q", search)];
+                let query: Vec<_> =
+                    filters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+                let sites = api.list("/v1/sites", &query, most).await?;
+                if self.access.json {
+                    println!("{}", Value::Array(sites));
+                } else {
+                    table::print(COLUMNS, &sites);
+                }
+                return Ok(());
             }
-            Err(CreateSiteError::Store(error)) => return Err(error).context("make the site"),
+            Act::Create { name, domains, registration, kind } => {
+                let body = given(json!({
+                    "name": name, "domains": domains, "registration": registration, "kind": kind,
+                }));
+                api.post("/v1/sites", &body).await?
+            }
+            Act::Show { site } => find(&api, &site).await?,
+            Act::Set { site, name, registration } => {
+                let change = given(json!({ "name": name, "registration": registration }));
+                let path = path(&api, &site).await?;
+                api.patch(&path, &change).await?
+            }
+            Act::Suspend { site, reason, notice } => {
+                let body = given(json!({ "reason": reason, "notice": notice }));
+                api.post(&format!("{}/suspend", path(&api, &site).await?), &body).await?
+            }
+            Act::Resume { site } => {
+                api.post(&format!("{}/resume", path(&api, &site).await?), &json!({})).await?
+            }
+            Act::Delete { site } => api.delete(&path(&api, &site).await?).await?,
+            Act::Restore { site } => {
+                api.post(&format!("{}/restore", path(&api, &site).await?), &json!({})).await?
+            }
+        };
+        if self.access.json {
+            println!("{answer}");
+        } else {
+            table::print_one(&answer);
         }
         Ok(())
     }
+}
 
-    /// Whether one site has all the domains. That several have some of them is an error: the caller means something
-    /// that is not there, and that cannot be made.
-    async fn exists(&self, store: &Store) -> anyhow::Result<bool> {
-        let mut owners = Vec::new();
-        for domain in &self.domains {
-            owners.push(store.site_by_domain(domain).await.context("look for the site")?);
-        }
-        let Some(site) = owners.iter().flatten().next() else { return Ok(false) };
-        for (domain, owner) in self.domains.iter().zip(&owners) {
-            ensure!(
-                owner.as_ref().is_some_and(|owner| owner.id == site.id),
-                "site {} exists, but {domain} is not one of its domains: {}",
-                site.id,
-                site.domains.join(", ")
-            );
-        }
-        println!("site {} in shard {} is there already", site.id, site.shard);
-        Ok(true)
+/// An object without the fields that were not given.
+pub(crate) fn given(mut object: Value) -> Value {
+    if let Some(fields) = object.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
     }
+    object
 }
 
-impl List {
-    async fn run(self) -> anyhow::Result<()> {
-        let store = self.database.open().await?;
-        let mut revision = 0;
-        loop {
-            let page = store.sites_since(revision, PAGE).await.context("read the sites")?;
-            let Some(last) = page.last() else { return Ok(()) };
-            revision = last.revision;
-            page.iter().for_each(print);
-        }
+/// Where a site is in the API.
+pub(crate) async fn path(api: &Api, site: &str) -> anyhow::Result<String> {
+    let found = find(api, site).await?;
+    let id = found["id"].as_str().context("the API showed a site without id")?;
+    Ok(format!("/v1/sites/{id}"))
+}
+
+/// The site with this id or host name.
+async fn find(api: &Api, site: &str) -> anyhow::Result<Value> {
+    if site.starts_with("site_") {
+        return api.get(&format!("/v1/sites/{site}"), &[]).await;
     }
-}
-
-fn print(site: &Row) {
-    println!(
-        "{}  shard {}  {}  registration {}  {}  {}",
-        site.id,
-        site.shard,
-        site.status.as_str(),
-        site.registration.as_str(),
-        site.domains.join(","),
-        printable(&site.name)
-    );
-}
-
-fn parse_name(text: &str) -> Result<String, String> {
-    match text.trim() {
-        "" => Err("a site needs a name".into()),
-        name if name.len() > NAME_MAX => Err(format!("a name has at most {NAME_MAX} octets")),
-        name => Ok(name.to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Goal: no site without a name, none with an endless one; method: the edges.
-    #[test]
-    fn names() {
-        assert_eq!(parse_name(" N "), Ok("N".to_owned()));
-        assert!(parse_name(" ").is_err());
-        assert!(parse_name(&"n".repeat(NAME_MAX)).is_ok());
-        assert!(parse_name(&"n".repeat(NAME_MAX + 1)).is_err());
+    let host = site.to_lowercase();
+    let has_host = |found: &Value| {
+        found["domains"].as_array().is_some_and(|domains| domains.iter().any(|domain| *domain == host))
+    };
+    let found = api.list("/v1/sites", &[("q", host.clone())], 10_000).await?;
+    match found.into_iter().find(has_host) {
+        Some(found) => Ok(found),
+        None => bail!("no site has the host name {host}; `tmtpctl site list` shows them"),
     }
 }
