@@ -9,6 +9,7 @@ mod credentials;
 mod database;
 mod demo;
 mod hand;
+mod key;
 mod migrate;
 mod server;
 mod site;
@@ -32,6 +33,9 @@ enum Command {
     /// Make and list sites
     #[command(subcommand)]
     Site(site::Site),
+    /// Make the first key of the admin API
+    #[command(subcommand)]
+    Key(key::Key),
     /// Make a self-signed certificate, for local runs
     Certificate(certificate::Certificate),
     /// Show on a running cluster what it does: two people, three devices, two gateways, one attachment
@@ -71,6 +75,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Migrate(migrate) => migrate.run().await,
         Command::Site(site) => site.run().await,
+        Command::Key(key) => key.run().await,
         Command::Certificate(certificate) => certificate.run(),
         Command::Demo(demo) => Box::pin(demo.run()).await,
         Command::Conform(conform) => Box::pin(conform.run()).await,
@@ -105,6 +110,7 @@ mod tests {
         for line in [
             "tmtpctl migrate --database-url postgres://u:p@127.0.0.1:1/d",
             "tmtpctl site create --database-url postgres://h/d --name N --domain a --domain b --registration open --if-missing",
+            "tmtpctl key create --database-url postgres://h/d --role operator --name first --if-missing --save f",
             "tmtpctl certificate --out tls --name default --domain localhost --domain *.postern.test --domain 127.0.0.1",
             "tmtpctl demo --gateways 127.0.0.1:1,127.0.0.1:2 --database-url postgres://h/d",
         ] {
@@ -125,6 +131,7 @@ mod tests {
             "tmtpctl send --server h:1 --insecure --credentials f --to U",
             "tmtpctl send --server h:1 --insecure --credentials f --to U --text a --file b",
             "tmtpctl migrate --database-url postgres://h/d --shards 0",
+            "tmtpctl key create --database-url postgres://h/d --role owner --name N",
             "tmtpctl site create --database-url postgres://h/d --name N --domain a --registration maybe",
         ] {
             assert!(parse(line).is_err(), "{line}");

@@ -2,12 +2,18 @@
 //! [`AdminTx`].
 
 mod audit;
+mod erase;
+mod job;
 mod key;
+mod read;
 mod request;
 mod site;
 
 pub use audit::{AuditEntry, AuditFilter, NewAudit};
+pub use erase::Erasure;
+pub use job::{Hold, Job, JobEnd, JobFilter, JobState, NewJob, Progress, TakenJob};
 pub use key::{ApiKey, NewApiKey};
+pub use read::SiteRead;
 pub use request::Claim;
 pub use site::{SiteChange, SiteFilter, SiteKind, SiteRecord, SiteTurn};
 

@@ -20,8 +20,9 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Executor, Row};
 
 pub use admin::{
-    AdminTx, ApiKey, AuditEntry, AuditFilter, Claim, NewApiKey, NewAudit, SiteChange, SiteFilter, SiteKind,
-    SiteRecord, SiteTurn,
+    AdminTx, ApiKey, AuditEntry, AuditFilter, Claim, Erasure, Hold, Job, JobEnd, JobFilter, JobState,
+    NewApiKey, NewAudit, NewJob, Progress, SiteChange, SiteFilter, SiteKind, SiteRead, SiteRecord, SiteTurn,
+    TakenJob,
 };
 pub use body::StoredBody;
 pub use commit::{Change, Commit, CommitError, ShardCommit};
