@@ -85,6 +85,9 @@ impl Home {
             if !self.is_waiting() {
                 self.tell_notices(call.site, notices);
             }
+        } else if self.holders(call.site, node.uid).contains(&call.from) {
+            // It never heard what became of its OhiEdit, and would bring no set to the shard's next owner.
+            self.tell_holder(call.site, node.uid, call.from, &News::Everything);
         }
         let seen = attach.seen.iter().copied().collect();
         if self.is_waiting() {

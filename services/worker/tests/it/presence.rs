@@ -126,7 +126,8 @@ fn presence_ends_with_its_last_holder() {
     assert!(told.0.pushes.iter().all(|(gateway, _)| *gateway != G1));
 }
 
-/// Goal: a session that is opened anew causes no notices; method: attach it again at the same home.
+/// Goal: a session that is opened anew causes no notices, and a holder that was never told its user's set is told it;
+/// method: attach it again at the same home, with the set and without.
 #[test]
 fn opening_anew_is_no_news() {
     let mut rig = online();
@@ -134,6 +135,11 @@ fn opening_anew_is_no_news() {
     let version = version(&told);
     let told = rig.run((G1, 1), attach(ANN, 1, Some((version, &[BEN])), &[]));
     assert!(notices(&told, (G2, 3)).is_empty() && shows(&told, (G1, 1)).is_empty());
+    let told = rig.run((G1, 1), attach(ANN, 1, None, &[]));
+    assert!(notices(&told, (G2, 3)).is_empty());
+    assert_eq!(shows(&told, (G1, 1)), [(true, vec![BEN], vec![])], "it missed the first time");
+    let told = rig.run((G2, 2), attach(ANN, 2, None, &[]));
+    assert!(shows(&told, (G2, 2)).is_empty(), "it has told nobody");
     let told = rig.run((G2, 3), attach(BEN, 1, None, &[ANN]));
     assert!(notices(&told, (G2, 3)).is_empty());
     // What got lost on the way is told again.
