@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use tmtp_contract::{Answer, Attach, Content, Digest, Event};
-use tmtp_domain::{Notice, OhiAct, OhiItem, Refusal, SiteId, Uid, by_receiver, parse_uid};
+use tmtp_domain::{Notice, OhiAct, OhiItem, Refusal, SiteId, Uid, by_receiver, list_fits, parse_uid};
 
 use super::decide::Call;
 use super::posts::Payload;
@@ -37,6 +37,9 @@ impl Home {
             Ok(uids) => uids,
             Err(refusal) => return self.refuse(call, &refusal),
         };
+        if act != OhiAct::Init && !list_fits(act, &list) {
+            return self.refuse(call, &Refusal::TooLarge);
+        }
         let presence = self.presence.entry(site).or_default();
         let held = presence.holders(node.uid).any(|holder| holder == call.from);
         let notices = match presence.edit(node.uid, call.from, act, &uids, call.now.nanos) {
