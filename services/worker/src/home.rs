@@ -217,6 +217,8 @@ pub struct Home {
     hungry: BTreeSet<SessionKey>,
     /// Gateways that have not said yet that all their sessions are here. Until then a node that looks free may be taken.
     absent: HashSet<GatewayId>,
+    /// There may be others, of which Redis has lost the beats.
+    expects_unknown: bool,
     /// Logins that wait for them.
     deferred: Vec<(GatewayId, Envelope)>,
     outbox: Outbox,
@@ -255,6 +257,7 @@ impl Home {
             gateways: HashMap::new(),
             hungry: BTreeSet::new(),
             absent,
+            expects_unknown: false,
             deferred: Vec::new(),
             outbox: Outbox::default(),
             free_bodies: Vec::new(),

@@ -42,7 +42,10 @@ impl Engine {
         for row in rows {
             let recovery = left.get(&row.shard).cloned().unwrap_or_default();
             match Home::recover(row, &recovery, self.config.limits(), gateways.clone(), at) {
-                Ok(home) => {
+                Ok(mut home) => {
+                    if self.unknown_until.is_some_and(|until| until > Instant::now()) {
+                        home.expect_unknown();
+                    }
                     self.waiting_until.insert(row.shard, Instant::now() + self.config.shards.gateway_lease);
                     self.homes.insert(row.shard, home);
                     self.metrics.takeovers_total.inc();

@@ -205,8 +205,10 @@ impl Home {
         let call = Call { now, site: envelope.site, from: (gateway, envelope.session), seq: envelope.seq };
         match &envelope.command {
             Command::Register { .. } | Command::Login { .. } | Command::Attach(_) => {
+                let registers = matches!(envelope.command, Command::Register { .. });
+                let refusal = if registers { LoginRefusal::RegistrationFailed } else { LoginRefusal::Failed };
                 self.end_session(call.from);
-                return self.answer(call, Answer::NotLoggedIn(LoginRefusal::Failed));
+                return self.answer(call, Answer::NotLoggedIn(refusal));
             }
             Command::Admin(request) => return self.refuse_admin(call, request),
             // It has no effect that could be refused.

@@ -1,6 +1,8 @@
 //! A whole worker: what becomes of gateways that are gone, of commands that the database refuses, of bodies that nobody
 //! needs, and of more than fits.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tmtp_bodies::Bodies;
 use tmtp_contract::{Answer, Body, BodyRef, LoginRefusal};
@@ -31,6 +33,40 @@ async fn a_session_of_a_dead_gateway_ends() {
     // Ben's session is the one that was opened first.
     let Answer::Posted { msg_id, .. } = alive.ask(3, post(1, &[BEN])).await else { panic!("not posted") };
     alive.hear_until("the post", |alive| alive.got(1).contains(&msg_id).then_some(())).await;
+}
+
+/// Goal: a new worker at an emptied Redis does not take nodes for free because it has not heard of their gateway; method:
+/// a gateway whose beats are lost with Redis, and that beats again only when somebody else logs in at its node.
+#[tokio::test]
+async fn an_emptied_redis_does_not_free_nodes() {
+    let place = Place::new().await;
+    let site = place.site("site.example").await;
+    let worker = place.only_worker().await;
+    let mut first = place.gateway().live();
+    first.register(1, &site, ANN).await;
+    drop(worker);
+    first.die();
+    place.redis.restart_empty().unwrap();
+
+    let mut config = place.config();
+    config.shards.gateway_lease = Duration::from_secs(8);
+    let worker = place.worker(config).await;
+    worker.until_metric("tmtp_worker_shards_owned", |owned| owned == i64::from(SHARDS)).await;
+    let mut second = place.gateway().live();
+    second.session(1, &site, ANN);
+    second.publish(vec![(1, login(ANN, 1))]).await;
+    let decided = async || {
+        let families = worker.cx.registry.gather();
+        let commands = families.iter().find(|family| family.name() == "tmtp_worker_commands_total")?;
+        let is_login = |label: &tmtp_chassis::prometheus::proto::LabelPair| label.value() == "login";
+        let logins = commands.get_metric().iter().find(|metric| metric.get_label().iter().any(is_login))?;
+        (logins.get_counter().get_value() > 0.0).then_some(())
+    };
+    eventually(DEADLINE, "a login that waits", decided).await.unwrap();
+    let heard = first.entries.len();
+    let mut first = first.live();
+    first.hear_until("a call", |first| (first.entries.len() > heard).then_some(())).await;
+    assert_eq!(second.answer(1).await, Answer::NotLoggedIn(LoginRefusal::AlreadyConnected));
 }
 
 /// Goal: a share is given back once, however long the engine did not listen; method: hold its commit up with a lock while

@@ -335,6 +335,12 @@ fn commands_can_be_refused_as_they_are() {
         refuse(&mut rig, 1, 8, attach(ANN, 1, &[], 0)).not_logged_in(),
         tmtp_contract::LoginRefusal::Failed
     );
+    let (uid, secret) = (tmtp_domain::Uid([9; 20]), tmtp_domain::NodeSecret([9; 25]).hash());
+    let registering = Command::Register { uid, secret, label: "x".into(), alias: None };
+    assert_eq!(
+        refuse(&mut rig, 3, 1, registering).not_logged_in(),
+        tmtp_contract::LoginRefusal::RegistrationFailed
+    );
     assert_eq!(rig.home.sessions(), 0);
     assert!(rig.home.gateways().is_empty());
     assert_eq!(rig.commits.len(), both().commits.len() + 1, "only the post that was not refused");
