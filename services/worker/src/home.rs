@@ -406,6 +406,7 @@ impl Home {
         let message = Arc::new(message);
         if owed.is_empty() {
             if let tmtp_contract::Body::Stored(body) = message.body {
+                self.changes.push(Change::BodyFree { site, body: stored(body) });
                 self.free_bodies.push((site, body));
             }
             return;
