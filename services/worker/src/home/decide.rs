@@ -121,7 +121,7 @@ impl Home {
             }
         }
         // The gateway may know a site that this worker has yet to hear of.
-        if !matches!(envelope.command, Command::Present { .. }) {
+        if !matches!(envelope.command, Command::Present { .. }) && !envelope.is_gone() {
             wanted.sites.insert(site);
         }
     }
@@ -131,6 +131,9 @@ impl Home {
     pub fn apply(&mut self, now: Now, gateway: GatewayId, envelope: Envelope, world: &mut World<'_>) {
         if let Command::Present { epoch } = envelope.command {
             return self.gateway_is_present(gateway, epoch);
+        }
+        if envelope.is_gone() {
+            return self.session_is_gone((gateway, envelope.session));
         }
         let call = Call { now, site: envelope.site, from: (gateway, envelope.session), seq: envelope.seq };
         if let Command::Admin(request) = &envelope.command {

@@ -152,6 +152,13 @@ impl Home {
         Some(session.node)
     }
 
+    /// Its gateway was told something of a session that it does not have: an opening command was read after the session's
+    /// end, as happens when an append comes through that was believed to have failed.
+    pub(super) fn session_is_gone(&mut self, key: SessionKey) {
+        self.deferred.retain(|(gateway, login)| (*gateway, login.session) != key);
+        self.end_session(key);
+    }
+
     // The time in which old sessions come back to a new owner.
 
     pub(super) fn gateway_is_present(&mut self, gateway: GatewayId, epoch: Epoch) {

@@ -267,7 +267,8 @@ fn stored_bodies_are_held_while_owed() {
     let told = rig.run((G1, 2), post_body(2, &[], Body::Stored(BODY)));
     assert!(told.posted().0 > id);
     assert_eq!(rig.home.take_free_bodies(), [(HERE, BODY)]);
-    assert!(rig.commits.last().unwrap().changes.is_empty());
+    let freed = [Change::BodyFree { site: HERE, body: STORED }];
+    assert_eq!(rig.commits.last().unwrap().changes, freed, "whoever comes next finds it in the rows");
     assert!(rig.home.take_orphans().is_empty());
 }
 

@@ -19,6 +19,7 @@ const TABLES: &[&str] = &[
     "journal",
     "member",
     "message",
+    "message_parked",
     "name",
     "node",
     "receipts",
