@@ -12,7 +12,7 @@ pub use key::{ApiKey, NewApiKey};
 pub use request::Claim;
 pub(crate) use settled::settle_admin;
 pub use settled::{AdminRecord, SETTLED_BY_WORKER, Settled};
-pub use site::{SiteChange, SiteKind, SiteRecord};
+pub use site::{SiteChange, SiteFilter, SiteKind, SiteRecord, SiteTurn};
 
 use sqlx::{Postgres, Transaction};
 
