@@ -5,6 +5,7 @@
 
 mod api;
 mod audit;
+mod changes;
 mod config;
 mod health;
 mod jobs;
@@ -26,6 +27,7 @@ use tmtp_store::Store;
 use tokio::net::TcpListener;
 
 pub use api::document;
+pub use changes::{AskError, Changes, Patience};
 pub use config::{Config, Limits, Listen, Sites};
 pub use metrics::AdminMetrics;
 

@@ -45,6 +45,7 @@ pub const KINDS: &[&str] = &[
     "post",
     "post_notify",
     "ping",
+    "admin",
     "acks",
 ];
 
@@ -70,6 +71,8 @@ pub enum Control {
     Gateways(HashSet<GatewayId>),
     /// Redis lost data.
     BusLost,
+    /// Redis was emptied so short a time ago that for so long gateways may live of which it has not heard again.
+    BusIsNew(Duration),
 }
 
 /// The state of a worker.
@@ -92,6 +95,8 @@ pub struct Engine {
     sites: HashMap<SiteId, Site>,
     /// `None` until the bus was looked at for the first time.
     gateways: Option<HashSet<GatewayId>>,
+    /// Until then there may be others, whose beats Redis has lost.
+    unknown_until: Option<Instant>,
     /// Gateways that have sessions here and are not among those that are alive, and since when.
     strangers: HashMap<GatewayId, Instant>,
     isolation: Isolation,
@@ -130,6 +135,7 @@ impl Engine {
             waiting_until: HashMap::new(),
             sites: HashMap::new(),
             gateways: None,
+            unknown_until: None,
             strangers: HashMap::new(),
             isolation: Isolation::default(),
             numbers: HashMap::new(),
@@ -188,9 +194,22 @@ impl Engine {
             }
             Control::Owned(shards) => self.reconcile(shards).await,
             Control::Share(most) => self.release(most).await,
-            Control::Sites(sites) => self.sites.extend(sites.into_iter().map(|site| (site.id, site))),
+            Control::Sites(sites) => self.learn_sites(sites),
             Control::Gateways(live) => self.gateways_are(live).await,
-            Control::BusLost => self.raise_floors().await,
+            Control::BusLost => {
+                self.unknown_until = Some(Instant::now() + self.config.shards.gateway_lease);
+                self.raise_floors().await;
+            }
+            Control::BusIsNew(time) => self.unknown_until = Some(Instant::now() + time),
+        }
+    }
+
+    /// Takes sites in; what is older than what is known came late.
+    fn learn_sites(&mut self, sites: Vec<Site>) {
+        for site in sites {
+            if self.sites.get(&site.id).is_none_or(|known| known.revision <= site.revision) {
+                self.sites.insert(site.id, site);
+            }
         }
     }
 
@@ -252,6 +271,7 @@ fn kind(command: &Command) -> &'static str {
         Command::Post { .. } => "post",
         Command::PostNotify { .. } => "post_notify",
         Command::Ping { .. } => "ping",
+        Command::Admin(_) => "admin",
         Command::Acks { .. } => "acks",
     }
 }

@@ -11,6 +11,7 @@
 //! | sessions, presence | the gateways, which attach them again |
 //! | members, groups | rows; a cache, true as long as the shard is ours |
 
+mod admin;
 mod decide;
 mod deliver;
 mod groups;
@@ -28,10 +29,10 @@ use std::time::Duration;
 
 use tmtp_contract::{BodyRef, Effect, Envelope, Event, JournalEntry, Message};
 use tmtp_domain::{
-    BodyId, Epoch, GatewayId, Group, Member, MsgId, NameHolder, NodeNum, Owed, Presence, Sender, SessionId,
-    ShardId, Site, SiteId, Uid,
+    BodyId, Epoch, GatewayId, Group, KeyId, Member, MsgId, NameHolder, NodeNum, Owed, Presence, Sender,
+    SessionId, ShardId, Site, SiteId, Uid,
 };
-use tmtp_store::{Change, OwnedShard, ShardCommit};
+use tmtp_store::{Change, OwnedShard, Settled, ShardCommit};
 
 pub use deliver::ReadPage;
 use receipts::Receipts;
@@ -94,8 +95,25 @@ pub struct Limits {
 pub struct World<'w> {
     /// Sites, by id.
     pub sites: &'w HashMap<SiteId, Site>,
+    /// What was loaded for this batch alone.
+    pub facts: &'w mut Facts,
+}
+
+/// What is loaded for one batch and forgotten after it.
+#[derive(Debug, Default)]
+pub struct Facts {
     /// Names that the batch asks for, and whose they are.
-    pub names: &'w mut Names,
+    pub names: Names,
+    /// Requests of admins that were carried out before.
+    pub settled: HashMap<(KeyId, String), Settled>,
+}
+
+impl Facts {
+    /// Adds what was loaded later.
+    pub fn extend(&mut self, more: Self) {
+        self.names.extend(more.names);
+        self.settled.extend(more.settled);
+    }
 }
 
 /// Whose names are, as far as a batch asks for them.
@@ -104,7 +122,7 @@ pub type Names = HashMap<(SiteId, String), NameHolder>;
 impl World<'_> {
     /// Whose a name is.
     fn holder(&self, site: SiteId, name: &str) -> Option<NameHolder> {
-        self.names.get(&(site, name.to_owned())).copied()
+        self.facts.names.get(&(site, name.to_owned())).copied()
     }
 }
 
@@ -121,6 +139,8 @@ pub struct Wanted {
     pub sites: HashSet<SiteId>,
     /// Stored bodies that messages are to refer to: were they removed?
     pub bodies: HashSet<(SiteId, BodyId)>,
+    /// Requests of admins: were they carried out before?
+    pub settled: HashSet<(KeyId, String)>,
 }
 
 impl Wanted {
@@ -131,11 +151,13 @@ impl Wanted {
         self.groups.retain(|key| asked.groups.insert(key.clone()));
         self.sites.retain(|key| asked.sites.insert(*key));
         self.bodies.retain(|key| asked.bodies.insert(*key));
+        self.settled.retain(|key| asked.settled.insert(key.clone()));
         !(self.members.is_empty()
             && self.names.is_empty()
             && self.groups.is_empty()
             && self.sites.is_empty()
-            && self.bodies.is_empty())
+            && self.bodies.is_empty()
+            && self.settled.is_empty())
     }
 }
 
@@ -195,6 +217,8 @@ pub struct Home {
     hungry: BTreeSet<SessionKey>,
     /// Gateways that have not said yet that all their sessions are here. Until then a node that looks free may be taken.
     absent: HashSet<GatewayId>,
+    /// There may be others, of which Redis has lost the beats.
+    expects_unknown: bool,
     /// Logins that wait for them.
     deferred: Vec<(GatewayId, Envelope)>,
     outbox: Outbox,
@@ -233,6 +257,7 @@ impl Home {
             gateways: HashMap::new(),
             hungry: BTreeSet::new(),
             absent,
+            expects_unknown: false,
             deferred: Vec::new(),
             outbox: Outbox::default(),
             free_bodies: Vec::new(),
@@ -406,6 +431,7 @@ impl Home {
         let message = Arc::new(message);
         if owed.is_empty() {
             if let tmtp_contract::Body::Stored(body) = message.body {
+                self.changes.push(Change::BodyFree { site, body: stored(body) });
                 self.free_bodies.push((site, body));
             }
             return;
@@ -433,8 +459,20 @@ impl Home {
                 }
             }
         }
-        *self.owed.entry((site, message.id)).or_default() += nodes;
-        self.owed_bytes += weight(message);
+        self.owe(site, message, nodes);
+    }
+
+    /// Counts a message as owed to so many nodes more.
+    fn owe(&mut self, site: SiteId, message: &Message, nodes: u32) {
+        if nodes == 0 {
+            return;
+        }
+        let owed = self.owed.entry((site, message.id)).or_default();
+        if *owed == 0 {
+            self.owed_bytes += weight(message);
+        }
+        *owed += nodes;
+        self.owed_bytes += PLACE_OCTETS.saturating_mul(usize::try_from(nodes).unwrap_or(usize::MAX));
     }
 
     /// Takes an acked message out of a node's queue. False when it is not there, but in the rows.
@@ -444,6 +482,7 @@ impl Home {
         if queue.is_empty() {
             self.queues.remove(&key);
         }
+        self.owed_bytes = self.owed_bytes.saturating_sub(PLACE_OCTETS);
         let owed = (key.site, id);
         let last = self.owed.get_mut(&owed).is_none_or(|nodes| {
             *nodes = nodes.saturating_sub(1);
@@ -477,7 +516,7 @@ impl Home {
                 .insert(place(&message), Queued { message: Arc::clone(&message), in_flight: false })
                 .is_none()
             {
-                *self.owed.entry((site, message.id)).or_default() += 1;
+                self.owe(site, &message, 1);
             }
         }
     }
@@ -488,7 +527,11 @@ fn place(message: &Message) -> Place {
     (u8::from(!message.content.is_urgent()), message.id)
 }
 
-/// Octets that a message holds in memory, roughly.
+/// Octets that a message's place in the queue of one node holds in memory, roughly: most queues are empty but for it, and
+/// the first place costs a leaf of the queue's tree.
+const PLACE_OCTETS: usize = 400;
+
+/// Octets that a message holds in memory, roughly, without its places in queues.
 fn weight(message: &Message) -> usize {
     const OVERHEAD: usize = 300;
     message.body.inline_len() + OVERHEAD

@@ -3,6 +3,7 @@
 //! Nothing here may use a fixed port or a server that the test kit did not start.
 
 mod api;
+mod changes;
 mod commands;
 mod process;
 mod serving;

@@ -165,7 +165,10 @@ impl Cluster {
 
     /// Waits until nobody is owed anything: no journal, no rows. Chunks may be left whose upload nobody finished.
     pub async fn wait_until_nothing_waits(&self) -> Result<()> {
-        let empty = async || (self.store.waiting().await.ok()? == Waiting::default()).then_some(());
+        let empty = async || {
+            let waiting = Waiting { chunks: 0, ..self.store.waiting().await.ok()? };
+            (waiting == Waiting::default()).then_some(())
+        };
         if let Err(error) = eventually(ERASED_WITHIN, "all that was delivered to be gone", empty).await {
             return Err(error.context(format!("left: {:?}", self.store.waiting().await)));
         }

@@ -196,7 +196,8 @@ fn size(envelope: &Envelope) -> usize {
         }
         Command::NewAlias { alias, .. } => alias.len(),
         Command::NewNode { label, .. } | Command::Register { label, .. } => label.len(),
-        Command::Login { .. } | Command::Detach | Command::Present { .. } => 0,
+        // Gateways publish none.
+        Command::Admin(_) | Command::Login { .. } | Command::Detach | Command::Present { .. } => 0,
     };
     COMMAND_OCTETS + payload
 }

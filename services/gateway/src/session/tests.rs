@@ -329,6 +329,7 @@ fn kind(command: &Command) -> &'static str {
         Command::GroupInvite { .. } => "invite",
         Command::GroupEdit { .. } => "group",
         Command::OhiEdit { .. } => "ohi",
+        Command::Admin(_) => "admin",
         Command::Acks { .. } => "acks",
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tmtp_domain::{Epoch, MsgId, NodeNum, Posted, SessionId, ShardId, Uid, WorkerId};
+use tmtp_domain::{Epoch, MsgId, NodeNum, Posted, RequestId, SessionId, ShardId, Uid, WorkerId};
 
-use crate::{Message, VERSION, Versioned};
+use crate::{AdminAnswer, Message, VERSION, Versioned};
 
 /// One entry of a gateway's event stream: what one batch of a worker means for that gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,6 +156,16 @@ pub enum Event {
         #[serde(rename = "e")]
         epoch: Epoch,
     },
+    /// An admin's change was decided, and its effect committed. Only admin servers are told.
+    #[serde(rename = "m")]
+    Admin {
+        /// Which.
+        #[serde(rename = "i")]
+        request: RequestId,
+        /// How.
+        #[serde(rename = "a")]
+        answer: AdminAnswer,
+    },
 }
 
 /// How a command was decided.
@@ -217,6 +227,9 @@ pub enum LoginRefusal {
     /// The site takes no registrations.
     #[serde(rename = "n")]
     RegistrationClosed,
+    /// The database does not take the new user.
+    #[serde(rename = "r")]
+    RegistrationFailed,
 }
 
 impl LoginRefusal {
@@ -227,6 +240,7 @@ impl LoginRefusal {
             Self::AlreadyConnected => "node already connected",
             // The protocol has no text of its own for a site that takes nobody; this one is what clients know.
             Self::RegistrationClosed => "authentication required",
+            Self::RegistrationFailed => "register failure",
         }
     }
 }

@@ -24,6 +24,7 @@
 //! ([`Attach::showing`]); every session knows whom its client believes to be online, and brings that along, too
 //! ([`Attach::seen`]), so that a new home tells it what is different and nothing else.
 
+mod admin;
 mod command;
 mod event;
 mod journal;
@@ -34,6 +35,7 @@ use std::io;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use admin::{AdminAnswer, AdminChange, AdminOutcome, AdminRefusal, AdminRequest, AuditNote, Once};
 pub use command::{Attach, Command, CommandEntry, Digest, Envelope, Showing};
 pub use event::{Answer, Event, EventEntry, LoginRefusal};
 pub use journal::{Effect, JournalEntry, Receipt, ReceiptKey, ReceiptPack};

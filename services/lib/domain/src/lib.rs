@@ -35,14 +35,14 @@ pub use alias::Alias;
 pub use group::{GROUP_MEMBERS_MAX, Group, GroupAct, GroupEdit, GroupStatus, Invitation, Membership};
 pub use host::parse_host;
 pub use id::{
-    BodyId, Epoch, GatewayId, IdError, MsgId, NodeNum, NodeSecret, SecretHash, SessionId, ShardId, SiteId,
-    Uid, WorkerId,
+    BodyId, Epoch, GatewayId, IdError, KeyId, MsgId, NodeNum, NodeSecret, RequestId, SecretHash, SessionId,
+    ShardId, SiteId, Uid, WorkerId,
 };
 pub use key::{KeyMode, KeySecret};
 pub use member::{Member, MemberStatus, NODES_MAX, Node};
 pub use name::{NameHolder, claim, ping};
 pub use posted::Posted;
-pub use presence::{CONTACTS_MAX, Notice, OhiAct, OhiItem, Presence, by_receiver};
+pub use presence::{CONTACTS_MAX, Notice, OhiAct, OhiItem, Presence, by_receiver, list_fits};
 pub use recipients::{Audience, Owed, Recipient, RecipientKind, Sender, parse_uid};
 pub use refusal::Refusal;
 pub use site::{Registration, Site, SiteStatus, shard_of};

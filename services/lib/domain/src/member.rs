@@ -1,17 +1,42 @@
 //! A member and its nodes, as the home worker knows them.
 
+use std::str::FromStr;
+
 use crate::{NodeNum, SecretHash, Uid};
 
 /// Nodes that a user may have.
 pub const NODES_MAX: usize = 100;
 
 /// Whether a member may log in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum MemberStatus {
     /// May log in, and receives.
     Active,
     /// May not log in; messages to it wait.
     Suspended,
+}
+
+impl MemberStatus {
+    /// As Postgres keeps it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+        }
+    }
+}
+
+impl FromStr for MemberStatus {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "active" => Ok(Self::Active),
+            "suspended" => Ok(Self::Suspended),
+            other => Err(format!("unknown member status {other:?}")),
+        }
+    }
 }
 
 /// A user of a site.

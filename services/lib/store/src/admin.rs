@@ -7,6 +7,7 @@ mod job;
 mod key;
 mod read;
 mod request;
+mod settled;
 mod site;
 
 pub use audit::{AuditEntry, AuditFilter, NewAudit};
@@ -15,6 +16,8 @@ pub use job::{Hold, Job, JobEnd, JobFilter, JobState, NewJob, Progress, TakenJob
 pub use key::{ApiKey, NewApiKey};
 pub use read::SiteRead;
 pub use request::Claim;
+pub(crate) use settled::settle_admin;
+pub use settled::{AdminRecord, SETTLED_BY_WORKER, Settled};
 pub use site::{SiteChange, SiteFilter, SiteKind, SiteRecord, SiteTurn};
 
 use sqlx::{Postgres, Transaction};

@@ -40,10 +40,8 @@ impl Store {
             match members.last_mut() {
                 Some((last, member)) if *last == site && member.uid == id => member.nodes.push(node),
                 _ => {
-                    let status = match row.try_get(2)? {
-                        "active" => MemberStatus::Active,
-                        _ => MemberStatus::Suspended,
-                    };
+                    let status =
+                        row.try_get::<&str, _>(2)?.parse::<MemberStatus>().map_err(Error::Unreadable)?;
                     members.push((site, Member { uid: id, status, nodes: vec![node] }));
                 }
             }

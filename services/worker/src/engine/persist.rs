@@ -1,20 +1,19 @@
 //! Calls of Postgres on behalf of the homes, each tried again until its outcome is certain.
 
-use std::collections::HashMap;
 use std::time::Instant;
 
 use bytes::Bytes;
 use tmtp_contract::MessageRecord;
-use tmtp_domain::{BodyId, MsgId, ShardId, SiteId, Uid};
+use tmtp_domain::{BodyId, KeyId, MsgId, ShardId, SiteId, Uid};
 use tmtp_store::{Commit, CommitError, Error, Page, PageRequest, RowMessage, ShardCommit, Spilled};
 
 use super::{Engine, now};
-use crate::home::{Home, Names, ReadPage, Wanted};
+use crate::home::{Facts, Home, ReadPage, Wanted};
 
 /// How loading ended.
 pub(super) enum Loaded {
     /// The homes know what the batch needs.
-    Ready(Names),
+    Ready(Facts),
     /// Something that the batch needs cannot be read, ever.
     Refused,
     /// The process ends.
@@ -39,10 +38,11 @@ impl Engine {
         let groups: Vec<_> = wanted.groups.into_iter().collect();
         let bodies: Vec<_> = wanted.bodies.into_iter().collect();
         let sites: Vec<SiteId> = wanted.sites.into_iter().collect();
+        let settled: Vec<_> = wanted.settled.into_iter().collect();
         let mut attempt = 0;
         loop {
-            match self.try_load(&members, &groups, &names, &bodies, &sites).await {
-                Ok(names) => return Loaded::Ready(names),
+            match self.try_load(&members, &groups, &names, &bodies, &sites, &settled).await {
+                Ok(facts) => return Loaded::Ready(facts),
                 Err(error) if error.is_about_data() || matches!(error, Error::Unreadable(_)) => {
                     tracing::error!(
                         error = &error as &dyn std::error::Error,
@@ -71,7 +71,8 @@ impl Engine {
         names: &[(SiteId, String)],
         bodies: &[(SiteId, BodyId)],
         sites: &[SiteId],
-    ) -> Result<Names, Error> {
+        settled: &[(KeyId, String)],
+    ) -> Result<Facts, Error> {
         if !sites.is_empty() {
             let found = self.store.sites(sites).await?;
             self.sites.extend(found.into_iter().map(|site| (site.id, site)));
@@ -95,7 +96,14 @@ impl Engine {
                 home.learn_condemned(site, body);
             }
         }
-        if names.is_empty() { Ok(HashMap::new()) } else { self.store.names(names).await }
+        let mut facts = Facts::default();
+        if !names.is_empty() {
+            facts.names = self.store.names(names).await?;
+        }
+        if !settled.is_empty() {
+            facts.settled = self.store.settled(settled).await?;
+        }
+        Ok(facts)
     }
 
     fn home_of(&mut self, site: SiteId) -> Option<&mut Home> {
@@ -267,6 +275,7 @@ impl Engine {
         if counts.iter().sum::<usize>() > most {
             let level = level(counts, most);
             self.homes.values_mut().for_each(|home| home.limit_receipts(level));
+            self.metrics.dedupe_cut_total.inc();
         }
     }
 
@@ -282,13 +291,28 @@ impl Engine {
         };
         let (epoch, commits) = (home.epoch(), home.commits());
         // Tried again in place: until it is certain whether the rows are there, nothing may be acked.
-        let mut attempt = 0;
+        let (mut attempt, mut carefully) = (0, false);
         let spilled: Spilled = loop {
-            match self.store.spill(shard, epoch, commits, &spill).await {
+            let spilling = async {
+                if carefully {
+                    self.store.spill_carefully(shard, epoch, commits, &spill).await
+                } else {
+                    self.store.spill(shard, epoch, commits, &spill).await
+                }
+            };
+            match spilling.await {
                 Ok(spilled) => break spilled,
                 Err(CommitError::Fenced) => {
                     self.metrics.commits_fenced_total.inc();
                     return self.lose(shard);
+                }
+                Err(error) if is_about_data(&error) && !carefully => {
+                    tracing::error!(
+                        %shard,
+                        error = &error as &dyn std::error::Error,
+                        "Postgres refused a spill; finding out which part of it"
+                    );
+                    carefully = true;
                 }
                 Err(error) => {
                     tracing::warn!(%shard, error = &error as &dyn std::error::Error, "cannot spill; trying again");
@@ -299,6 +323,11 @@ impl Engine {
                 }
             }
         };
+        for refused in &spilled.refused {
+            let (part, error) = (refused.part, &refused.error as &dyn std::error::Error);
+            tracing::error!(%shard, ?part, error, "Postgres does not take a part of a spill; see message_parked");
+            self.metrics.spill_refused_total.inc();
+        }
         if let Some(home) = self.homes.get_mut(&shard) {
             home.spilled(now());
         }

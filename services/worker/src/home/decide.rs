@@ -1,8 +1,8 @@
 //! Deciding commands, one after the other: the rules of the protocol on the state of the site.
 
 use tmtp_contract::{
-    Answer, Body, Command, Content, Digest, Effect, Envelope, Event, LoginRefusal, Message, Receipt,
-    ReceiptKey,
+    AdminChange, Answer, Body, Command, Content, Digest, Effect, Envelope, Event, LoginRefusal, Message,
+    Receipt, ReceiptKey,
 };
 use tmtp_domain::{
     Alias, BodyId, GatewayId, GroupEdit, Member, MsgId, NODES_MAX, NameHolder, Node, Owed, Posted, Recipient,
@@ -12,7 +12,7 @@ use tmtp_store::Change;
 
 use super::posts::{Forward, Payload};
 use super::receipts::request_key;
-use super::{Home, Names, NodeKey, Now, SessionKey, Wanted, World};
+use super::{Facts, Home, NodeKey, Now, SessionKey, Wanted, World};
 
 /// What a request is refused with for a reason that its client cannot mend.
 const INTERNAL: &str = "internal error";
@@ -30,8 +30,8 @@ impl Home {
     /// Adds to `wanted` what the command needs and the home does not have.
     ///
     /// Some needs show only when others are met (who are the members of the group?), so this is asked again after each
-    /// loading, with the `names` found so far, until nothing new is wanted.
-    pub fn wants(&self, from: GatewayId, envelope: &Envelope, names: &Names, wanted: &mut Wanted) {
+    /// loading, with the `facts` found so far, until nothing new is wanted.
+    pub fn wants(&self, from: GatewayId, envelope: &Envelope, facts: &Facts, wanted: &mut Wanted) {
         let site = envelope.site;
         let mut member = |uid: Uid| {
             if !self.members.contains_key(&(site, uid)) {
@@ -47,7 +47,7 @@ impl Home {
             if Alias::parse(text).is_ok() {
                 wanted.names.insert((site, text.to_owned()));
             }
-            match names.get(&(site, text.to_owned())) {
+            match facts.names.get(&(site, text.to_owned())) {
                 Some(NameHolder::Member(uid)) => Some(*uid),
                 _ => None,
             }
@@ -99,6 +99,15 @@ impl Home {
             Command::OhiEdit { list, .. } => {
                 users.extend(list.iter().filter_map(|item| Uid::parse(&item.id).ok()));
             }
+            Command::Admin(request) => {
+                wanted.settled.insert((request.once.key, request.once.text.clone()));
+                match &request.change {
+                    AdminChange::MemberStatus { uid, .. } | AdminChange::Disconnect { uid, .. } => {
+                        users.push(*uid);
+                    }
+                    AdminChange::SiteChanged => {}
+                }
+            }
             Command::Detach | Command::Present { .. } | Command::NewNode { .. } | Command::Acks { .. } => {}
         }
         users.into_iter().for_each(&mut member);
@@ -112,7 +121,7 @@ impl Home {
             }
         }
         // The gateway may know a site that this worker has yet to hear of.
-        if !matches!(envelope.command, Command::Present { .. }) {
+        if !matches!(envelope.command, Command::Present { .. }) && !envelope.is_gone() {
             wanted.sites.insert(site);
         }
     }
@@ -123,7 +132,13 @@ impl Home {
         if let Command::Present { epoch } = envelope.command {
             return self.gateway_is_present(gateway, epoch);
         }
+        if envelope.is_gone() {
+            return self.session_is_gone((gateway, envelope.session));
+        }
         let call = Call { now, site: envelope.site, from: (gateway, envelope.session), seq: envelope.seq };
+        if let Command::Admin(request) = &envelope.command {
+            return self.admin(call, request, world);
+        }
         if envelope.command.opens() {
             // An append that timed out may arrive after the one that was to replace it.
             let outdated = self.sessions.get(&call.from).is_some_and(|session| call.seq < session.opened);
@@ -181,6 +196,7 @@ impl Home {
             Command::Register { .. }
             | Command::Login { .. }
             | Command::Attach(_)
+            | Command::Admin(_)
             | Command::Present { .. } => {}
         }
         self.outbox.done.insert(call.from, call.seq);
@@ -192,9 +208,12 @@ impl Home {
         let call = Call { now, site: envelope.site, from: (gateway, envelope.session), seq: envelope.seq };
         match &envelope.command {
             Command::Register { .. } | Command::Login { .. } | Command::Attach(_) => {
+                let registers = matches!(envelope.command, Command::Register { .. });
+                let refusal = if registers { LoginRefusal::RegistrationFailed } else { LoginRefusal::Failed };
                 self.end_session(call.from);
-                return self.answer(call, Answer::NotLoggedIn(LoginRefusal::Failed));
+                return self.answer(call, Answer::NotLoggedIn(refusal));
             }
+            Command::Admin(request) => return self.refuse_admin(call, request),
             // It has no effect that could be refused.
             Command::Present { .. } => return,
             _ => {}
@@ -218,6 +237,7 @@ impl Home {
             | Command::Register { .. }
             | Command::Login { .. }
             | Command::Attach(_)
+            | Command::Admin(_)
             | Command::Present { .. } => {}
             Command::NewAlias { .. }
             | Command::NewNode { .. }
@@ -354,7 +374,7 @@ impl Home {
     ) -> Result<(), Refusal> {
         let alias = Alias::parse(text)?;
         if tmtp_domain::claim(uid, alias.as_str(), world.holder(site, alias.as_str()))? {
-            world.names.insert((site, text.to_owned()), NameHolder::Member(uid));
+            world.facts.names.insert((site, text.to_owned()), NameHolder::Member(uid));
             self.changes.push(Change::Name { site, name: text.to_owned(), uid });
         }
         Ok(())

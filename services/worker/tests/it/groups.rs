@@ -20,7 +20,7 @@ fn three() -> Rig {
     let mut rig = Rig::with(Limits { window, ..LIMITS }, &[]);
     for (uid, nodes, name) in [(ANN, 2, "Ann Bell"), (BEN, 1, "Ben Bell"), (CID, 1, "Cid Bell")] {
         rig.member(HERE, uid, nodes);
-        rig.names.insert((HERE, name.into()), NameHolder::Member(uid));
+        rig.facts.names.insert((HERE, name.into()), NameHolder::Member(uid));
     }
     for (who, uid, node) in [((G1, 1), ANN, 1), ((G2, 2), ANN, 2), ((G1, 3), BEN, 1), ((G2, 4), CID, 1)] {
         rig.run(who, crate::rig::attach(uid, node, &[], 0));

@@ -317,7 +317,11 @@ impl Gateway {
                     envelopes.push(envelope(SiteId(Uuid::nil()), 0, 0, Command::Present { epoch }));
                     self.append(shard, envelopes).await;
                 }
-                Event::Ohi { .. } | Event::Shows { .. } | Event::Probe { .. } | Event::Close { .. } => {}
+                Event::Ohi { .. }
+                | Event::Shows { .. }
+                | Event::Probe { .. }
+                | Event::Close { .. }
+                | Event::Admin { .. } => {}
             }
         }
     }

@@ -124,7 +124,7 @@ fn a_refusal_is_not_remembered() {
     let told = rig.run((G1, 1), post(1, &[BEN, late]));
     assert_eq!(told.refusal(), format!("OpenNodes: iUid {late} not found"));
     assert!(told.0.pushes.is_empty(), "nobody gets anything");
-    rig.names.insert((HERE, "Ann Bell".into()), NameHolder::Member(BEN));
+    rig.facts.names.insert((HERE, "Ann Bell".into()), NameHolder::Member(BEN));
     assert_eq!(
         rig.run((G1, 1), new_alias(2, "Ann Bell")).refusal(),
         "AddAlias: alias Ann Bell already taken"
@@ -132,7 +132,7 @@ fn a_refusal_is_not_remembered() {
     let commits = rig.commits.len();
 
     rig.member(HERE, late, 1);
-    rig.names.clear();
+    rig.facts.names.clear();
     assert_eq!(rig.run((G1, 1), post(1, &[BEN, late])).delivered((G1, 2)).len(), 1);
     assert_eq!(rig.run((G1, 1), new_alias(2, "Ann Bell")).answer(), &Answer::Done);
     assert_eq!(rig.commits.len(), commits + 2);
@@ -142,8 +142,8 @@ fn a_refusal_is_not_remembered() {
 #[test]
 fn aliases_are_checked() {
     let mut rig = both();
-    rig.names.insert((HERE, "Ben's name".into()), NameHolder::Member(BEN));
-    rig.names.insert((HERE, "Ann's name".into()), NameHolder::Member(ANN));
+    rig.facts.names.insert((HERE, "Ben's name".into()), NameHolder::Member(BEN));
+    rig.facts.names.insert((HERE, "Ann's name".into()), NameHolder::Member(ANN));
     let before = rig.commits.len();
     for (n, alias, text) in [
         (1, "seven77", "newalias must be 8+ characters"),
@@ -267,7 +267,8 @@ fn stored_bodies_are_held_while_owed() {
     let told = rig.run((G1, 2), post_body(2, &[], Body::Stored(BODY)));
     assert!(told.posted().0 > id);
     assert_eq!(rig.home.take_free_bodies(), [(HERE, BODY)]);
-    assert!(rig.commits.last().unwrap().changes.is_empty());
+    let freed = [Change::BodyFree { site: HERE, body: STORED }];
+    assert_eq!(rig.commits.last().unwrap().changes, freed, "whoever comes next finds it in the rows");
     assert!(rig.home.take_orphans().is_empty());
 }
 
@@ -335,6 +336,12 @@ fn commands_can_be_refused_as_they_are() {
         refuse(&mut rig, 1, 8, attach(ANN, 1, &[], 0)).not_logged_in(),
         tmtp_contract::LoginRefusal::Failed
     );
+    let (uid, secret) = (tmtp_domain::Uid([9; 20]), tmtp_domain::NodeSecret([9; 25]).hash());
+    let registering = Command::Register { uid, secret, label: "x".into(), alias: None };
+    assert_eq!(
+        refuse(&mut rig, 3, 1, registering).not_logged_in(),
+        tmtp_contract::LoginRefusal::RegistrationFailed
+    );
     assert_eq!(rig.home.sessions(), 0);
     assert!(rig.home.gateways().is_empty());
     assert_eq!(rig.commits.len(), both().commits.len() + 1, "only the post that was not refused");
@@ -350,7 +357,7 @@ fn only_what_is_missing_is_wanted() {
         let mut wanted = Wanted::default();
         let session = SessionId(if site == HERE { 1 } else { 7 });
         let envelope = Envelope { site, session, seq: 9, trace: None, command };
-        rig.home.wants(G1, &envelope, &rig.names, &mut wanted);
+        rig.home.wants(G1, &envelope, &rig.facts, &mut wanted);
         wanted
     };
     let post_to = |ids: &[String]| {

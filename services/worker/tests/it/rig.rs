@@ -15,7 +15,7 @@ use tmtp_domain::{
     Registration, SecretHash, SessionId, ShardId, Site, SiteId, SiteStatus, Uid,
 };
 use tmtp_store::{OwnedShard, PageRequest, Recovery, ShardCommit};
-use tmtp_worker::home::{Home, Limits, Names, Now, Outbox, ReadPage, Window, World};
+use tmtp_worker::home::{Facts, Home, Limits, Now, Outbox, ReadPage, Window, World};
 use uuid::Uuid;
 
 pub const EPOCH: Epoch = Epoch(7);
@@ -45,7 +45,7 @@ type Inbox = BTreeMap<(i16, MsgId), Arc<Message>>;
 pub struct Rig {
     pub home: Home,
     pub sites: HashMap<SiteId, Site>,
-    pub names: Names,
+    pub facts: Facts,
     pub now: Now,
     /// What was committed, in order.
     pub commits: Vec<ShardCommit>,
@@ -91,7 +91,7 @@ impl Rig {
         Self {
             home,
             sites,
-            names: HashMap::new(),
+            facts: Facts::default(),
             now,
             commits: Vec::new(),
             rows: HashMap::new(),
@@ -133,7 +133,7 @@ impl Rig {
     /// Decides without committing.
     pub fn decide(&mut self, gateway: GatewayId, envelope: Envelope) {
         self.now.nanos += 1_000_000;
-        let mut world = World { sites: &self.sites, names: &mut self.names };
+        let mut world = World { sites: &self.sites, facts: &mut self.facts };
         self.home.apply(self.now, gateway, envelope, &mut world);
     }
 

@@ -12,6 +12,7 @@ mod certificates;
 mod collector;
 mod community;
 mod conform;
+mod corpus;
 mod ctl;
 mod delivery;
 mod erasure;

@@ -8,12 +8,13 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use tmtp_contract::{
-    Answer, Attach, Body, BodyRef, Command, CommandEntry, Content, DataInfo, Digest, Effect, Envelope, Event,
-    EventEntry, JournalEntry, LoginRefusal, Message, MessageRecord, Receipt, ReceiptKey, Showing, VERSION,
+    AdminAnswer, AdminChange, AdminOutcome, AdminRefusal, AdminRequest, Answer, Attach, AuditNote, Body,
+    BodyRef, Command, CommandEntry, Content, DataInfo, Digest, Effect, Envelope, Event, EventEntry,
+    JournalEntry, LoginRefusal, Message, MessageRecord, Once, Receipt, ReceiptKey, Showing, VERSION,
 };
 use tmtp_domain::{
-    BodyId, Epoch, GatewayId, GroupAct, GroupEdit, MsgId, NodeNum, OhiAct, OhiItem, Owed, Posted, Recipient,
-    RecipientKind, SecretHash, SessionId, ShardId, SiteId, Uid, WorkerId,
+    BodyId, Epoch, GatewayId, GroupAct, GroupEdit, KeyId, MemberStatus, MsgId, NodeNum, OhiAct, OhiItem,
+    Owed, Posted, Recipient, RecipientKind, RequestId, SecretHash, SessionId, ShardId, SiteId, Uid, WorkerId,
 };
 use uuid::Uuid;
 
@@ -139,6 +140,45 @@ fn talk() -> BoxedStrategy<Command> {
     .boxed()
 }
 
+fn member_status() -> impl Strategy<Value = MemberStatus> {
+    prop::sample::select(vec![MemberStatus::Active, MemberStatus::Suspended])
+}
+
+fn admin_request() -> BoxedStrategy<AdminRequest> {
+    let change = prop_oneof![
+        Just(AdminChange::SiteChanged),
+        (uid(), member_status()).prop_map(|(uid, status)| AdminChange::MemberStatus { uid, status }),
+        (uid(), option::of(node())).prop_map(|(uid, node)| AdminChange::Disconnect { uid, node }),
+    ];
+    let once = (uuid(), text(), any::<[u8; 32]>()).prop_map(|(key, text, digest)| Once {
+        key: KeyId(key),
+        text,
+        digest,
+    });
+    let note = (text(), text(), text()).prop_map(|(action, target, from)| AuditNote { action, target, from });
+    (uuid(), once, note, change)
+        .prop_map(|(id, once, note, change)| AdminRequest { id: RequestId(id), once, note, change })
+        .boxed()
+}
+
+fn admin_answer() -> BoxedStrategy<AdminAnswer> {
+    let reasons = [
+        AdminRefusal::NotFound,
+        AdminRefusal::Conflict,
+        AdminRefusal::Invalid,
+        AdminRefusal::Reused,
+        AdminRefusal::Internal,
+    ];
+    prop_oneof![
+        Just(AdminAnswer::Done { outcome: AdminOutcome::Site }),
+        member_status().prop_map(|status| AdminAnswer::Done { outcome: AdminOutcome::Member { status } }),
+        any::<u32>().prop_map(|sessions| AdminAnswer::Done { outcome: AdminOutcome::Closed { sessions } }),
+        (prop::sample::select(reasons.to_vec()), text())
+            .prop_map(|(reason, text)| AdminAnswer::Refused { reason, text }),
+    ]
+    .boxed()
+}
+
 fn command() -> BoxedStrategy<Command> {
     prop_oneof![
         (uid(), hash(), text(), option::of(text()))
@@ -157,6 +197,7 @@ fn command() -> BoxedStrategy<Command> {
         (digest(), vec(recipient(), 0..4), data(), body())
             .prop_map(|(digest, recipients, data, body)| Command::Post { digest, recipients, data, body }),
         vec(msg_id(), 0..20).prop_map(|ids| Command::Acks { ids }),
+        admin_request().prop_map(|request| Command::Admin(Box::new(request))),
         talk(),
     ]
     .boxed()
@@ -201,7 +242,12 @@ pub fn message() -> BoxedStrategy<Message> {
 }
 
 fn answer() -> BoxedStrategy<Answer> {
-    let refusals = [LoginRefusal::Failed, LoginRefusal::AlreadyConnected, LoginRefusal::RegistrationClosed];
+    let refusals = [
+        LoginRefusal::Failed,
+        LoginRefusal::AlreadyConnected,
+        LoginRefusal::RegistrationClosed,
+        LoginRefusal::RegistrationFailed,
+    ];
     prop_oneof![
         (node(), option::of(text())).prop_map(|(node, alias_error)| Answer::Registered { node, alias_error }),
         (node(), vec(uid(), 0..4)).prop_map(|(node, ohi)| Answer::LoggedIn { node, ohi }),
@@ -239,6 +285,8 @@ fn event() -> BoxedStrategy<Event> {
             }
         ),
         (session(), any::<u64>()).prop_map(|(session, seq)| Event::Lost { session, seq }),
+        (uuid(), admin_answer())
+            .prop_map(|(request, answer)| Event::Admin { request: RequestId(request), answer }),
         session().prop_map(|session| Event::Probe { session }),
         any::<(u16, i64)>()
             .prop_map(|(shard, epoch)| Event::Rehome { shard: ShardId(shard), epoch: Epoch(epoch) }),

@@ -7,7 +7,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use tmtp_contract::{
-    Answer, Body, Command, Content, Effect, Event, LoginRefusal, Message, VERSION, Versioned,
+    AdminAnswer, AdminChange, AdminOutcome, AdminRefusal, Answer, Body, Command, Content, Effect, Event,
+    LoginRefusal, Message, VERSION, Versioned,
 };
 use tmtp_domain::{GroupAct, GroupEdit, OhiAct, RecipientKind};
 
@@ -129,19 +130,25 @@ macro_rules! variants {
 
 variants!(Command {
     Register { .. }, Login { .. }, Attach(_), Detach, Present { .. }, NewAlias { .. }, NewNode { .. },
-    Post { .. }, PostNotify { .. }, Ping { .. }, GroupInvite { .. }, GroupEdit { .. }, OhiEdit { .. }, Acks { .. }
+    Post { .. }, PostNotify { .. }, Ping { .. }, GroupInvite { .. }, GroupEdit { .. }, OhiEdit { .. }, Admin(_),
+    Acks { .. }
 });
+variants!(AdminChange { SiteChanged, MemberStatus { .. }, Disconnect { .. } });
+variants!(AdminAnswer { Done { .. }, Refused { .. } });
+variants!(AdminOutcome { Site, Member { .. }, Closed { .. } });
+variants!(AdminRefusal { NotFound, Conflict, Invalid, Reused, Internal });
 variants!(GroupEdit { Join { .. }, Alias { .. }, Drop { .. } });
 variants!(GroupAct { Invite, Join, Alias, Drop });
 variants!(OhiAct { Init, Add, Drop });
 variants!(RecipientKind { User, Group, GroupOthers });
 variants!(Event {
-    Answer { .. }, Deliver { .. }, Ohi { .. }, Shows { .. }, Close { .. }, Lost { .. }, Probe { .. }, Rehome { .. }
+    Answer { .. }, Deliver { .. }, Ohi { .. }, Shows { .. }, Close { .. }, Lost { .. }, Probe { .. }, Rehome { .. },
+    Admin { .. }
 });
 variants!(Answer {
     Registered { .. }, LoggedIn { .. }, NotLoggedIn(_), Attached, Done, Posted { .. }, Refused(_)
 });
-variants!(LoginRefusal { Failed, AlreadyConnected, RegistrationClosed });
+variants!(LoginRefusal { Failed, AlreadyConnected, RegistrationClosed, RegistrationFailed });
 variants!(Effect { Queued { .. }, Acked { .. }, Copied { .. }, Receipt(_) });
 variants!(Content {
     Delivery { .. }, Login, NewAlias { .. }, NewNode { .. }, Notify { .. }, Ping { .. }, Invite { .. },
@@ -181,6 +188,7 @@ impl Seen {
             }
             Command::GroupEdit { edit, .. } => self.note("command", edit),
             Command::OhiEdit { act, .. } => self.note("command", act),
+            Command::Admin(request) => self.note("command", &request.change),
             _ => {}
         }
     }
@@ -191,6 +199,13 @@ impl Seen {
             self.note("event", answer);
             if let Answer::NotLoggedIn(refusal) = answer {
                 self.note("event", refusal);
+            }
+        }
+        if let Event::Admin { answer, .. } = event {
+            self.note("event", answer);
+            match answer {
+                AdminAnswer::Done { outcome } => self.note("event", outcome),
+                AdminAnswer::Refused { reason, .. } => self.note("event", reason),
             }
         }
     }
@@ -231,6 +246,10 @@ fn golden_cases_cover_every_variant() {
     seen.assert_all::<Event>("event");
     seen.assert_all::<Answer>("event");
     seen.assert_all::<LoginRefusal>("event");
+    seen.assert_all::<AdminChange>("command");
+    seen.assert_all::<AdminAnswer>("event");
+    seen.assert_all::<AdminOutcome>("event");
+    seen.assert_all::<AdminRefusal>("event");
     seen.assert_all::<Effect>("journal");
     seen.assert_all::<Content>("message");
     seen.assert_all::<GroupAct>("message");

@@ -1,13 +1,13 @@
 //! What the admin API keeps: keys, requests that may come twice, the audit log, and sites as their admins see them.
 
-use tmtp_domain::{Registration, Role, Scope, SiteId, SiteStatus};
+use tmtp_domain::{KeyId, MemberStatus, Registration, RequestId, Role, Scope, SiteId, SiteStatus};
 use tmtp_store::{
-    ApiKey, AuditFilter, Claim, CreateSiteError, NewApiKey, NewAudit, SiteChange, SiteFilter, SiteKind,
-    SiteRecord, SiteTurn,
+    AdminRecord, ApiKey, AuditFilter, Change, Claim, CreateSiteError, NewApiKey, NewAudit, Settled,
+    SiteChange, SiteFilter, SiteKind, SiteRecord, SiteTurn,
 };
 use uuid::Uuid;
 
-use crate::rig::{Rig, SHARDS, new_site};
+use crate::rig::{Rig, SHARDS, is_fenced, new_site, uid, under_older_epoch};
 
 const HASH: [u8; 32] = [7; 32];
 
@@ -243,4 +243,46 @@ async fn lists_of_sites() {
     let taken = new_site(SiteId(Uuid::new_v4()), &["A.example"]);
     let refused = tx.create_site(&taken, SiteKind::Live, SHARDS).await;
     assert!(matches!(refused, Err(CreateSiteError::DomainTaken)), "{refused:?}");
+}
+
+/// Goal: what a worker does for an admin is committed with its audit entry and its answer, or not at all; method: a
+/// fenced commit, then a good one, and the request is asked for by its key.
+#[tokio::test]
+async fn changes_by_workers() {
+    let rig = Rig::new().await;
+    let (_, mut shards) = rig.owner().await;
+    let site = rig.site_with_member(&mut shards[0], uid(1)).await;
+    let key = create(&rig, &new_key(None)).await;
+    let record = AdminRecord {
+        site,
+        key: KeyId(key.id),
+        once: "order 7".into(),
+        digest: [3; 32],
+        answer: "{}".into(),
+        request: RequestId(Uuid::new_v4()),
+        action: "member.suspend".into(),
+        target: "somebody".into(),
+        from: "192.0.2.1".into(),
+        before: Some(r#"{"status":"active"}"#.into()),
+        after: None,
+    };
+    let changes = || {
+        let status = Change::MemberStatus { site, uid: uid(1), status: MemberStatus::Suspended };
+        vec![status, Change::Admin(Box::new(record.clone()))]
+    };
+    let asked = [(KeyId(key.id), "order 7".to_owned()), (KeyId(key.id), "order 8".to_owned())];
+    let mut stale = under_older_epoch(shards[0]);
+    assert!(is_fenced(&rig.commit(&mut stale, None, changes()).await));
+    assert!(rig.store.settled(&asked).await.unwrap().is_empty());
+
+    rig.commit(&mut shards[0], None, changes()).await.unwrap();
+    let settled = rig.store.settled(&asked).await.unwrap();
+    assert_eq!(settled.len(), 1);
+    assert_eq!(settled[&asked[0]], Settled { digest: [3; 32], answer: "{}".into() });
+    let (_, member) = rig.store.members(&[(site, uid(1))]).await.unwrap().remove(0);
+    assert_eq!(member.status, MemberStatus::Suspended);
+    let entries = rig.store.audit(AuditFilter::default(), 10).await.unwrap();
+    assert_eq!(entries.len(), 1);
+    assert_eq!((entries[0].site, entries[0].key), (Some(site), Some(key.id)));
+    assert_eq!(entries[0].before.as_deref(), Some(r#"{"status": "active"}"#));
 }

@@ -20,6 +20,7 @@ const TABLES: &[&str] = &[
     "journal",
     "member",
     "message",
+    "message_parked",
     "name",
     "node",
     "receipts",

@@ -11,7 +11,7 @@ use tmtp_domain::{
     BodyId, GatewayId, MsgId, Recipient, RecipientKind, SecretHash, Site, SiteId, Uid, WorkerId,
 };
 use tmtp_store::{Commit, CommitError, OwnedShard, RowMessage, ShardCommit, Spilled};
-use tmtp_worker::home::{Home, Limits, Now, ReadPage, Wanted, Window, World};
+use tmtp_worker::home::{Facts, Home, Limits, Now, ReadPage, Wanted, Window, World};
 use uuid::Uuid;
 
 use super::database::Database;
@@ -243,7 +243,7 @@ impl<'d> Cluster<'d> {
     async fn decide(&mut self, batch: &[(GatewayId, Envelope)]) {
         let mut wanted = Wanted::default();
         for (gateway, envelope) in batch {
-            self.home.wants(*gateway, envelope, &HashMap::new(), &mut wanted);
+            self.home.wants(*gateway, envelope, &Facts::default(), &mut wanted);
         }
         let store = &self.database.store;
         let members: Vec<_> = wanted.members.into_iter().collect();
@@ -256,9 +256,12 @@ impl<'d> Cluster<'d> {
             self.home.learn_condemned(site, body);
         }
         let names: Vec<_> = wanted.names.into_iter().collect();
-        let mut names = if names.is_empty() { HashMap::new() } else { store.names(&names).await.unwrap() };
+        let mut facts = Facts::default();
+        if !names.is_empty() {
+            facts.names = store.names(&names).await.unwrap();
+        }
         for (gateway, envelope) in batch {
-            let mut world = World { sites: &self.sites, names: &mut names };
+            let mut world = World { sites: &self.sites, facts: &mut facts };
             self.home.apply(self.now, *gateway, envelope.clone(), &mut world);
         }
     }
@@ -362,14 +365,12 @@ impl<'d> Cluster<'d> {
             self.worker = other;
             return self.take_over(forgetful).await;
         }
-        let Spilled { mut free } = store.spill(shard, epoch, commits, &spill).await.unwrap();
+        let Spilled { mut free, .. } = store.spill(shard, epoch, commits, &spill).await.unwrap();
         if fate == Fate::StoppedAfterSpill {
-            self.lost_removals = true;
             return self.stop(forgetful).await;
         }
         if fate == Fate::SpilledTwice {
-            // What the first one freed is not told again, and left to the sweep.
-            self.lost_removals = true;
+            // What the first one freed is not told again, but found.
             free = store.spill(shard, epoch, commits, &spill).await.unwrap().free;
         }
         self.home.spilled(self.now);
@@ -392,6 +393,16 @@ impl<'d> Cluster<'d> {
         for (_, body) in self.database.store.condemn_bodies(&orphans).await.unwrap() {
             self.remove_body(body);
         }
+    }
+
+    /// Removes bodies as any worker does that were freed by one which could not remove them any more.
+    async fn remove_what_was_left(&mut self) {
+        let left = self.database.store.bodies_freed(Duration::ZERO, 1_000).await.unwrap();
+        let names: Vec<_> = left.iter().map(|(site, body)| (*site, body.id)).collect();
+        for (_, body) in &names {
+            self.remove_body(*body);
+        }
+        self.database.store.forget_freed(&names).await.unwrap();
     }
 
     fn remove_body(&mut self, body: BodyId) {
@@ -485,6 +496,7 @@ impl<'d> Cluster<'d> {
         self.stop(0).await;
         self.settle().await;
         self.spill(Fate::Spilled, 0).await;
+        self.remove_what_was_left().await;
         let left = self.database.store.waiting().await.unwrap();
         assert_eq!((left.journal, left.messages, left.inbox, left.bodies), (0, 0, 0, 0), "left behind");
         assert_eq!(self.home.owed_bytes(), 0);
@@ -505,8 +517,8 @@ impl<'d> Cluster<'d> {
 
 async fn recover(database: &Database, row: OwnedShard, absent: HashSet<GatewayId>, now: Now) -> Home {
     let window = i64::try_from(LIMITS.dedupe_window.as_millis()).unwrap();
-    let left = database.store.recover(&[row.shard], now.millis() - window).await.unwrap();
-    Home::recover(&row, &left[&row.shard], LIMITS, absent, now).unwrap()
+    let left = database.store.recover(row.shard, now.millis() - window).await.unwrap();
+    Home::recover(&row, &left, LIMITS, absent, now).unwrap()
 }
 
 fn user(n: u8) -> Uid {

@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use tmtp_contract::{
-    Attach, Body, BodyRef, Command, CommandEntry, DataInfo, Digest, Envelope, Showing, VERSION, Versioned,
+    AdminChange, AdminRequest, Attach, AuditNote, Body, BodyRef, Command, CommandEntry, DataInfo, Digest,
+    Envelope, Once, Showing, VERSION, Versioned,
 };
 use tmtp_domain::{
-    BodyId, Epoch, GatewayId, GroupEdit, MsgId, NodeNum, OhiAct, OhiItem, Recipient, RecipientKind,
-    SessionId, SiteId,
+    BodyId, Epoch, GatewayId, GroupEdit, KeyId, MemberStatus, MsgId, NodeNum, OhiAct, OhiItem, Recipient,
+    RecipientKind, RequestId, SessionId, SiteId,
 };
 
 use super::{Case, TRACE, Value, counting, hash, uid, uuid, written};
@@ -37,8 +38,42 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(texts());
     cases.extend(group_edits());
     cases.extend(ohi_edits());
+    cases.extend(admin());
     cases.extend(whole_entries());
     cases
+}
+
+fn admin() -> Vec<Case> {
+    let asked = |change: AdminChange| {
+        Command::Admin(Box::new(AdminRequest {
+            id: RequestId(uuid(0x70)),
+            once: Once { key: KeyId(uuid(0x80)), text: "order 7".into(), digest: counting(0x90) },
+            note: AuditNote {
+                action: "member.suspend".into(),
+                target: "the member".into(),
+                from: "192.0.2.1".into(),
+            },
+            change,
+        }))
+    };
+    vec![
+        one("v1/command/admin_site", "the site's row has changed", asked(AdminChange::SiteChanged)),
+        one(
+            "v1/command/admin_member",
+            "a member is suspended",
+            asked(AdminChange::MemberStatus { uid: uid(0x40), status: MemberStatus::Suspended }),
+        ),
+        one(
+            "v1/command/admin_disconnect",
+            "the sessions of a member are closed",
+            asked(AdminChange::Disconnect { uid: uid(0x40), node: None }),
+        ),
+        one(
+            "v1/command/admin_disconnect_node",
+            "the session of one node is closed",
+            asked(AdminChange::Disconnect { uid: uid(0x40), node: Some(NodeNum(2)) }),
+        ),
+    ]
 }
 
 fn sessions() -> Vec<Case> {

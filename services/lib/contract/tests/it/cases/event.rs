@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tmtp_contract::{Answer, Body, Event, EventEntry, LoginRefusal};
-use tmtp_domain::{Epoch, MsgId, NodeNum, Posted, SessionId, ShardId, WorkerId};
+use tmtp_contract::{AdminAnswer, AdminOutcome, AdminRefusal, Answer, Body, Event, EventEntry, LoginRefusal};
+use tmtp_domain::{Epoch, MemberStatus, MsgId, NodeNum, Posted, RequestId, SessionId, ShardId, WorkerId};
 
 use super::message::message;
 use super::{Case, TRACE, Value, uid, uuid, written};
@@ -26,6 +26,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(refusals());
     cases.extend(presence());
     cases.extend(others());
+    cases.extend(admin());
     cases.extend(whole_entries());
     cases
 }
@@ -86,6 +87,11 @@ fn refusals() -> Vec<Case> {
             "v1/event/answer_registration_closed",
             "a registration at a site that takes none",
             Answer::NotLoggedIn(LoginRefusal::RegistrationClosed),
+        ),
+        answer(
+            "v1/event/answer_registration_failed",
+            "a registration that the database refuses",
+            Answer::NotLoggedIn(LoginRefusal::RegistrationFailed),
         ),
         answer(
             "v1/event/answer_refused",
@@ -161,6 +167,36 @@ fn others() -> Vec<Case> {
             "a shard has a new owner",
             Event::Rehome { shard: ShardId(u16::MAX), epoch: Epoch(i64::MAX) },
         ),
+    ]
+}
+
+fn admin() -> Vec<Case> {
+    let answered =
+        |path, about, answer| one(path, about, Event::Admin { request: RequestId(uuid(0x70)), answer });
+    let refused = |path, about, reason, text: &str| {
+        answered(path, about, AdminAnswer::Refused { reason, text: text.into() })
+    };
+    vec![
+        answered(
+            "v1/event/admin_site",
+            "a site was read again for an admin",
+            AdminAnswer::Done { outcome: AdminOutcome::Site },
+        ),
+        answered(
+            "v1/event/admin_member",
+            "an admin's change of a member was committed",
+            AdminAnswer::Done { outcome: AdminOutcome::Member { status: MemberStatus::Suspended } },
+        ),
+        answered(
+            "v1/event/admin_closed",
+            "sessions were closed for an admin",
+            AdminAnswer::Done { outcome: AdminOutcome::Closed { sessions: 3 } },
+        ),
+        refused("v1/event/admin_not_found", "nothing to change", AdminRefusal::NotFound, "no such member"),
+        refused("v1/event/admin_conflict", "does not go with the rest", AdminRefusal::Conflict, "taken"),
+        refused("v1/event/admin_invalid", "makes no sense", AdminRefusal::Invalid, "too short"),
+        refused("v1/event/admin_reused", "another request had its key", AdminRefusal::Reused, "used"),
+        refused("v1/event/admin_internal", "the database does not take it", AdminRefusal::Internal, "no"),
     ]
 }
 
