@@ -20,9 +20,9 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Executor, Row};
 
 pub use admin::{
-    AdminRecord, AdminTx, ApiKey, AuditEntry, AuditFilter, Claim, Erasure, Hold, Job, JobEnd, JobFilter, JobState,
-    NewApiKey, NewAudit, NewJob, Progress, SETTLED_BY_WORKER, Settled, SiteChange, SiteFilter, SiteKind,
-    SiteRead, SiteRecord, SiteTurn, TakenJob,
+    AdminRecord, AdminTx, ApiKey, AuditEntry, AuditFilter, Claim, Erasure, Hold, Job, JobEnd, JobFilter,
+    JobState, NewApiKey, NewAudit, NewJob, Progress, SETTLED_BY_WORKER, Settled, SiteChange, SiteFilter,
+    SiteKind, SiteRead, SiteRecord, SiteTurn, TakenJob,
 };
 pub use body::StoredBody;
 pub use commit::{Change, Commit, CommitError, ShardCommit};
