@@ -15,6 +15,7 @@ RUN_DIR=$LOCAL_DIR/run
 TLS_DIR=$LOCAL_DIR/tls
 SETTINGS=$LOCAL_DIR/settings
 CLUSTER_ENV=$LOCAL_DIR/cluster.env
+OPERATOR_KEY=$LOCAL_DIR/operator.key
 TARGET_DIR=${CARGO_TARGET_DIR:-$ROOT/target}
 [[ $TARGET_DIR == /* ]] || TARGET_DIR=$PWD/$TARGET_DIR
 
@@ -481,6 +482,7 @@ write_cluster_env() {
         cat >"$CLUSTER_ENV.new" <<EOF
 GATEWAYS=$(joined gateway_address "${gateways[@]}")
 ADMIN_URL=http://$HOST:$(admin_port)
+OPERATOR_TOKEN=$(cat -- "$OPERATOR_KEY" 2>/dev/null)
 DATABASE_URL=$(database_url)
 REDIS_URL=$(redis_url)
 PIDS_GATEWAY=$(joined running_pid "${gateways[@]}")

@@ -2,10 +2,12 @@
 //! in order and unharmed. It must never speak to another machine, run without an end, or report a number without
 //! the conditions under which it was taken.
 //!
-//! [`pairs`] measures messages under way, [`idle`] what a connection costs that does nothing. Both are functions
+//! [`pairs`] measures messages under way, [`idle`] what a connection costs that does nothing, [`drain`] how a backlog
+//! gets to its receiver. All are functions
 //! from options to a report, so that tests can run them while they break things.
 
 pub mod conditions;
+pub mod drain;
 pub mod idle;
 pub mod pairs;
 pub mod processes;

@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use tmtp_loadtest::{
     Progress,
     conditions::Conditions,
-    idle, pairs,
+    drain, idle, pairs,
     processes::{Cluster, Processes},
 };
 
@@ -34,6 +34,8 @@ enum Command {
     Pairs(Pairs),
     /// Connections that do nothing: memory and CPU time
     Idle(Idle),
+    /// Messages for somebody who is away: time and CPU time until all are delivered and acknowledged
+    Drain(Drain),
 }
 
 #[derive(Debug, clap::Args)]
@@ -94,6 +96,24 @@ struct Idle {
     seconds: u32,
 }
 
+#[derive(Debug, clap::Args)]
+struct Drain {
+    #[command(flatten)]
+    target: Target,
+    /// How many
+    #[arg(long, default_value_t = 10_000)]
+    messages: u32,
+    /// Octets of each message
+    #[arg(long, value_name = "OCTETS", default_value_t = 200)]
+    size: usize,
+    /// How long they wait: after some seconds they are rows
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    rest: u32,
+    /// How long posting and draining may take, each
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    settle: u32,
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     // A wrong command line ends here, with 2.
@@ -101,6 +121,7 @@ async fn main() -> ExitCode {
     let done = match cli.command {
         Command::Pairs(pairs) => Box::pin(pairs.run()).await,
         Command::Idle(idle) => Box::pin(idle.run()).await,
+        Command::Drain(drain) => Box::pin(drain.run()).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -190,6 +211,25 @@ impl Idle {
     }
 }
 
+impl Drain {
+    async fn run(self) -> anyhow::Result<()> {
+        let (gateways, processes) = self.target.resolve()?;
+        let conditions = Conditions::now(&processes);
+        let options = drain::Options {
+            gateways,
+            site: self.target.site.clone(),
+            messages: self.messages,
+            size: self.size,
+            rest: Duration::from_secs(self.rest.into()),
+            wait: Duration::from_secs(self.settle.into()),
+            processes,
+        };
+        let report = drain::run(options).await?;
+        print("drain", &conditions, &report);
+        if report.is_clean() { Ok(()) } else { bail!("the books are wrong: {}", report.counts) }
+    }
+}
+
 /// A block that can be kept in RESULTS.md as it is.
 fn print(scenario: &str, conditions: &Conditions, report: &impl fmt::Display) {
     println!("### {scenario}, {}\n\n```text\n{conditions}{report}```", conditions.date);
@@ -211,6 +251,7 @@ mod tests {
         ));
         assert!(parse("tmtp-loadtest pairs --env-file cluster.env --resilient"));
         assert!(parse("tmtp-loadtest idle --env-file cluster.env --connections 9 --seconds 60"));
+        assert!(parse("tmtp-loadtest drain --env-file cluster.env --messages 9 --rest 0"));
         assert!(!parse("tmtp-loadtest pairs"));
         assert!(!parse("tmtp-loadtest pairs --gateways example.org:1"));
         assert!(!parse("tmtp-loadtest pairs --env-file f --pids 1"));

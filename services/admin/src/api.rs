@@ -33,7 +33,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 pub(crate) use self::limits::Limits;
 pub(crate) use self::problem::Problem;
-use crate::{AdminMetrics, Config, health, keys, sites, whoami};
+use crate::{AdminMetrics, Config, audit, health, jobs, keys, sites, whoami};
 
 /// What every endpoint may need. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -60,7 +60,12 @@ fn without_key() -> OpenApiRouter<Api> {
 
 /// What needs a key.
 fn with_key() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(whoami::show)).merge(sites::routes()).merge(keys::routes())
+    OpenApiRouter::new()
+        .routes(routes!(whoami::show))
+        .merge(sites::routes())
+        .merge(keys::routes())
+        .merge(audit::routes())
+        .merge(jobs::routes())
 }
 
 /// The OpenAPI document, as it is served and checked in.

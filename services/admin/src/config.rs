@@ -28,6 +28,8 @@ pub struct Config {
     pub listen: Listen,
     /// How much one may ask for.
     pub limits: Limits,
+    /// What becomes of sites.
+    pub sites: Sites,
 }
 
 /// Where the API is.
@@ -71,6 +73,21 @@ impl Default for Limits {
             request_timeout: Duration::from_secs(30),
             body_bytes: 1024 * 1024,
         }
+    }
+}
+
+/// What becomes of sites.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sites {
+    /// For so long a deleted site can be restored; then its rows are erased. The same for all admin servers.
+    #[serde(with = "Humantime")]
+    pub tombstone: Duration,
+}
+
+impl Default for Sites {
+    fn default() -> Self {
+        Self { tombstone: Duration::from_hours(30 * 24) }
     }
 }
 

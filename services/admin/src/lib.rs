@@ -4,9 +4,11 @@
 //! runs side by side. It must never write to Postgres what a worker owns.
 
 mod api;
+mod audit;
 mod changes;
 mod config;
 mod health;
+mod jobs;
 mod keys;
 mod metrics;
 mod readiness;
@@ -26,7 +28,7 @@ use tokio::net::TcpListener;
 
 pub use api::document;
 pub use changes::{AskError, Changes, Patience};
-pub use config::{Config, Limits, Listen};
+pub use config::{Config, Limits, Listen, Sites};
 pub use metrics::AdminMetrics;
 
 /// Serves the API until the drain. Returns once the port is closed to new requests; those under way are
@@ -49,12 +51,20 @@ pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
     let drain = cx.life.drain().cancelled_owned();
     let api = Api::new(Arc::clone(&cx.config), store, cx.health.clone(), metrics);
     upkeep::start(&cx.life, &api);
+    jobs::start(&cx.life, &api);
     let service = api::router(api).into_make_service_with_connect_info::<SocketAddr>();
     cx.life.spawn("api", async move {
         axum::serve(listener, service).with_graceful_shutdown(drain).await.context("serve the API")
     });
     cx.health.ready();
     cx.life.drain().cancelled().await;
+    Ok(())
+}
+
+/// Does the jobs that are due until none is, for tests: [`serve`] does them as they come.
+pub async fn work_off(config: Arc<Config>, store: Store) -> Result<(), tmtp_store::Error> {
+    upkeep::schedule(&store, &config).await?;
+    while jobs::run_next(&config, &store).await? {}
     Ok(())
 }
 

@@ -20,8 +20,6 @@ use crate::api::time::Time;
 use crate::api::words::{KindWord, RegistrationWord, StatusWord, Word};
 use crate::api::{Api, Problem};
 
-/// A deleted site can be restored for so long; after that it is erased.
-pub(crate) const TOMBSTONE_DAYS: u16 = 30;
 /// Octets of a name: it is part of the first frame of every connection.
 const NAME_MAX: usize = 255;
 /// Host names of one site.
@@ -43,7 +41,7 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
 /// A site.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Site {
-    id: SiteRef,
+    pub(crate) id: SiteRef,
     /// What clients show.
     name: String,
     /// What it is for.
@@ -65,9 +63,6 @@ pub(crate) struct Site {
     /// When it was deleted.
     #[schema(required = true)]
     deleted_at: Option<Time>,
-    /// Until when it can be restored; it is erased after that.
-    #[schema(required = true)]
-    restorable_until: Option<Time>,
 }
 
 /// Why a site is not served.
@@ -100,7 +95,6 @@ impl Site {
             changed_at: Time(record.changed_at),
             expires_at: record.expires_at.map(Time),
             deleted_at: record.deleted_at.map(Time),
-            restorable_until: record.deleted_at.map(|at| Time(at).plus_days(TOMBSTONE_DAYS)),
         }
     }
 }

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use tmtp_chassis::life::Life;
+use tmtp_store::{Error, Store};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::Config;
 use crate::api::Api;
 
 /// How often.
@@ -31,5 +33,14 @@ async fn keep_up(api: Api) {
         if let Err(error) = api.store.forget_requests(REQUESTS_KEPT).await {
             tracing::debug!(%error, "old requests are not forgotten yet");
         }
+        if let Err(error) = schedule(&api.store, &api.config).await {
+            tracing::debug!(%error, "sites that are at their end are not looked for yet");
+        }
     }
+}
+
+/// Asks for the jobs that end sandboxes and erase deleted sites.
+pub(crate) async fn schedule(store: &Store, config: &Config) -> Result<(), Error> {
+    store.schedule_ends(config.sites.tombstone).await?;
+    Ok(())
 }

@@ -162,6 +162,7 @@ async fn await_erasure(story: &mut Story, store: &Store, before: Waiting) -> any
             && now.messages <= before.messages
             && now.inbox <= before.inbox
             && now.bodies <= before.bodies
+            && now.chunks <= before.chunks
         {
             return Ok(());
         }
@@ -177,6 +178,8 @@ async fn await_erasure(story: &mut Story, store: &Store, before: Waiting) -> any
 }
 
 fn describe(waiting: Waiting) -> String {
-    let Waiting { journal, messages, inbox, bodies } = waiting;
-    format!("{journal} journal entries, {messages} messages, {inbox} inbox rows, {bodies} bodies")
+    let Waiting { journal, messages, inbox, bodies, chunks } = waiting;
+    format!(
+        "{journal} journal entries, {messages} messages, {inbox} inbox rows, {bodies} bodies in {chunks} chunks"
+    )
 }

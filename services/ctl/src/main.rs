@@ -119,6 +119,7 @@ mod tests {
         for line in [
             "tmtpctl migrate --database-url postgres://u:p@127.0.0.1:1/d",
             "tmtpctl bootstrap site --database-url postgres://h/d --name N --domain a --domain b --registration open --if-missing",
+            "tmtpctl bootstrap key --database-url postgres://h/d --name first --if-missing --save f",
             "tmtpctl certificate --out tls --name default --domain localhost --domain *.postern.test --domain 127.0.0.1",
             "tmtpctl demo --gateways 127.0.0.1:1,127.0.0.1:2 --database-url postgres://h/d",
         ] {
@@ -140,6 +141,7 @@ mod tests {
             "tmtpctl send --server h:1 --insecure --credentials f --to U --text a --file b",
             "tmtpctl migrate --database-url postgres://h/d --shards 0",
             "tmtpctl bootstrap site --database-url postgres://h/d --name N --domain a --registration maybe",
+            "tmtpctl bootstrap key --database-url postgres://h/d",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

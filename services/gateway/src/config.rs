@@ -151,7 +151,7 @@ impl Default for Limits {
             detach_wait: Duration::from_secs(2),
             answers_wait: Duration::from_secs(15),
             linger_max: Duration::from_mins(1),
-            lease: Duration::from_secs(5),
+            lease: Duration::from_secs(3),
             unanswered_max: 32,
             unanswered_octets_max: 256 << 10,
             replies_octets_max: 64 << 10,

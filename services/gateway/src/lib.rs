@@ -48,6 +48,10 @@ pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
     let bus = Bus::connect(config.redis.url.expose()).await.context("connect to Redis")?;
     bus.check_policy().await.context("check the set-up of Redis")?;
     let bodies = Bodies::open(&config.bodies).context("open the body store")?;
+    // Ready is who has looked at each of them once.
+    for check in ["bus", "bodies", "certificates"] {
+        cx.health.expect(check);
+    }
     let sites = Arc::new(Sites::new(config.sites.default.as_deref()));
     let certificates = Arc::new(Certificates::new(config.tls.certificates.clone()));
     let hub = Arc::new(Hub::new(config, metrics, bodies.clone()));

@@ -9,7 +9,7 @@ mod close;
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, Write as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -47,7 +47,8 @@ pub fn run(
         entry,
         leftover: Bytes::new(),
         buffer: Bytes::new(),
-        unflushed: false,
+        unreported: false,
+        sent: 0,
         stalled: false,
         download: None,
         upload: None,
@@ -71,8 +72,10 @@ struct Link {
     leftover: Bytes,
     /// Being written.
     buffer: Bytes,
-    /// Something was written and may still be in the TLS layer.
-    unflushed: bool,
+    /// Something was written since the session was last told that all is.
+    unreported: bool,
+    /// Octets that the socket has taken.
+    sent: u64,
     /// The socket took nothing when it was last tried.
     stalled: bool,
     /// A stored body on its way to the client.
@@ -116,7 +119,7 @@ impl Link {
             Exit::Clean => {
                 // A body that is half-written is given up, and with it what cannot be written behind half a frame.
                 let half = self.download.as_ref().is_some_and(|download| download.is_streaming());
-                let quiet = self.buffer.is_empty() && !self.unflushed;
+                let quiet = self.buffer.is_empty() && !self.stream.get_ref().1.wants_write();
                 (quiet && (half || !more)).then_some(Exit::Clean)
             }
         }
@@ -188,38 +191,55 @@ impl Link {
     }
 
     /// Writes what there is. True if something changed.
+    ///
+    /// Into the TLS layer only when that is empty: it cuts what it is given into full records, but of what it has little
+    /// room for it makes short ones, and the real client takes data from two records at most.
     fn drive_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let mut progress = false;
-        while !self.buffer.is_empty() || self.refill(cx) {
-            match Pin::new(&mut self.stream).poll_write(cx, &self.buffer) {
-                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(written)) => {
-                    self.buffer.advance(written);
-                    self.unflushed = true;
-                    progress = true;
-                    self.note_stall(false);
-                }
-                Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => {
-                    self.note_stall(true);
-                    return Ok(progress);
-                }
+        loop {
+            let before = self.sent;
+            let drained = self.poll_drain(cx)?;
+            progress |= self.sent > before;
+            if self.sent > before {
+                self.note_stall(false);
             }
+            if drained.is_pending() {
+                self.note_stall(true);
+                return Ok(progress);
+            }
+            if self.buffer.is_empty() && !self.refill(cx) {
+                break;
+            }
+            match self.stream.get_mut().1.writer().write(&self.buffer)? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                written => self.buffer.advance(written),
+            }
+            self.unreported = true;
         }
         self.buffer = Bytes::new();
-        if self.unflushed {
-            match Pin::new(&mut self.stream).poll_flush(cx) {
-                Poll::Ready(Ok(())) => {
-                    self.unflushed = false;
-                    self.stalled = false;
-                    progress = true;
-                    self.hub.turn(&self.entry, |session, turn| session.flushed(turn.now));
-                }
-                Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => self.note_stall(true),
-            }
+        // In the middle of a body more is to come, though it is not there yet.
+        let half = self.download.as_ref().is_some_and(|download| download.is_streaming());
+        if self.unreported && !half {
+            self.unreported = false;
+            progress = true;
+            self.note_stall(false);
+            self.hub.turn(&self.entry, |session, turn| session.flushed(turn.now));
         }
         Ok(progress)
+    }
+
+    /// Hands the socket what the TLS layer holds. Ready when that is nothing.
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
+        let (socket, tls) = self.stream.get_mut();
+        while tls.wants_write() {
+            match tls.write_tls(&mut Sink { socket, cx }) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(octets) => self.sent += octets as u64,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Poll::Pending),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Poll::Ready(()))
     }
 
     /// Puts the next thing to write into the buffer. False if there is nothing, or if it is not there yet.
@@ -315,6 +335,26 @@ impl Link {
             self.stalled = stalled;
             self.hub.turn(&self.entry, |session, turn| session.set_stalled(stalled.then_some(turn.now)));
         }
+    }
+}
+
+/// A socket as the TLS layer writes to it.
+struct Sink<'s, 'c, 'w> {
+    socket: &'s mut TcpStream,
+    cx: &'c mut Context<'w>,
+}
+
+impl io::Write for Sink<'_, '_, '_> {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        match Pin::new(&mut *self.socket).poll_write(self.cx, octets) {
+            Poll::Ready(result) => result,
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        // A TCP socket has nothing to flush.
+        Ok(())
     }
 }
 

@@ -37,7 +37,7 @@ use post::Incoming;
 use presence::Presence;
 
 pub use deliveries::Output;
-pub use host::{Cause, Count, Host, Intake, Limits, Reason, Trace, Turn};
+pub use host::{Cause, Count, Held, Host, Intake, Limits, Reason, Trace, Turn};
 pub use post::Upload;
 
 /// Texts of `quit` frames, as clients of the protocol know them.
@@ -131,8 +131,8 @@ pub struct Session {
     heard: Duration,
     /// Since when the socket takes nothing, while something waits for it.
     stalled: Option<Duration>,
-    /// The link has taken something and not reported yet that all of it is written.
-    writing: bool,
+    /// Since when the link has taken something and not reported yet that all of it is written.
+    writing: Option<Duration>,
     /// Until when the client's machine is asked whether it is still there.
     probed_until: Option<Duration>,
 }
@@ -154,7 +154,7 @@ impl Session {
             login_by,
             heard: Duration::ZERO,
             stalled: None,
-            writing: false,
+            writing: None,
             probed_until: None,
         }
     }
@@ -236,7 +236,9 @@ impl Session {
         }
         std::mem::swap(buffer, &mut self.replies);
         let output = self.deliveries.output(fetched, buffer, || t.host.count(Count::Unwritable));
-        self.writing |= matches!(output, Output::Frames | Output::Stream(_));
+        if matches!(output, Output::Frames | Output::Stream(_)) {
+            self.writing.get_or_insert(t.now);
+        }
         output
     }
 
@@ -255,9 +257,10 @@ impl Session {
 
     /// All that was taken has been written and flushed.
     pub fn flushed(&mut self, now: Duration) {
-        self.writing = false;
         self.stalled = None;
-        self.deliveries.note_written(now);
+        if let Some(since) = self.writing.take() {
+            self.deliveries.note_written(since, now);
+        }
     }
 
     /// The socket has taken nothing from this moment on, or has taken something again.
@@ -460,7 +463,7 @@ impl Session {
             self.end_silence(t);
         }
         if self.redeliver_due(t.limits).is_some_and(|due| due <= t.now) {
-            self.deliveries.ask_again();
+            self.deliveries.ask_again(t.now);
             self.reattach(t, Cause::Redelivery);
         }
     }
@@ -492,6 +495,16 @@ impl Session {
     /// The socket is gone, and the home holds nothing of this session: it can be forgotten.
     pub fn is_over(&self) -> bool {
         matches!(self.ending, Ending::Gone { .. } | Ending::Ghost) && self.home.is_over()
+    }
+
+    /// How much it holds.
+    pub fn held(&self) -> Held {
+        Held {
+            commands: self.home.depth(),
+            command_octets: self.home.octets(),
+            reply_octets: self.replies.len(),
+            in_flight: self.deliveries.depth(),
+        }
     }
 
     /// The client is logged in and served.

@@ -67,7 +67,7 @@ impl std::fmt::Debug for Resolver {
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let host = hello.server_name();
-        self.sites.find(host)?;
-        self.certificates.find(host)
+        let site = self.sites.find(host)?;
+        self.certificates.find(host, &site.domains)
     }
 }

@@ -47,6 +47,8 @@ pub struct Shards {
     #[serde(with = "Humantime")]
     pub heartbeat: Duration,
     /// How long a gateway may go without a beat before its sessions end. The gateways' own lease must not be longer.
+    /// Clearly shorter than the five seconds that a login may take: a new owner of a shard lets logins wait for a gateway
+    /// that is lost as well for so long.
     #[serde(with = "Humantime")]
     pub gateway_lease: Duration,
     /// Entries of command streams that are decided together at most.
@@ -58,7 +60,7 @@ impl Default for Shards {
         Self {
             lease: Duration::from_secs(5),
             heartbeat: Duration::from_secs(1),
-            gateway_lease: Duration::from_secs(5),
+            gateway_lease: Duration::from_secs(3),
             batch_entries: 1_000,
         }
     }

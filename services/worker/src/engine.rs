@@ -71,6 +71,8 @@ pub enum Control {
     Gateways(HashSet<GatewayId>),
     /// Redis lost data.
     BusLost,
+    /// Redis was emptied so short a time ago that for so long gateways may live of which it has not heard again.
+    BusIsNew(Duration),
 }
 
 /// The state of a worker.
@@ -93,6 +95,8 @@ pub struct Engine {
     sites: HashMap<SiteId, Site>,
     /// `None` until the bus was looked at for the first time.
     gateways: Option<HashSet<GatewayId>>,
+    /// Until then there may be others, whose beats Redis has lost.
+    unknown_until: Option<Instant>,
     /// Gateways that have sessions here and are not among those that are alive, and since when.
     strangers: HashMap<GatewayId, Instant>,
     isolation: Isolation,
@@ -131,6 +135,7 @@ impl Engine {
             waiting_until: HashMap::new(),
             sites: HashMap::new(),
             gateways: None,
+            unknown_until: None,
             strangers: HashMap::new(),
             isolation: Isolation::default(),
             numbers: HashMap::new(),
@@ -191,7 +196,11 @@ impl Engine {
             Control::Share(most) => self.release(most).await,
             Control::Sites(sites) => self.learn_sites(sites),
             Control::Gateways(live) => self.gateways_are(live).await,
-            Control::BusLost => self.raise_floors().await,
+            Control::BusLost => {
+                self.unknown_until = Some(Instant::now() + self.config.shards.gateway_lease);
+                self.raise_floors().await;
+            }
+            Control::BusIsNew(time) => self.unknown_until = Some(Instant::now() + time),
         }
     }
 

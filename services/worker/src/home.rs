@@ -217,6 +217,8 @@ pub struct Home {
     hungry: BTreeSet<SessionKey>,
     /// Gateways that have not said yet that all their sessions are here. Until then a node that looks free may be taken.
     absent: HashSet<GatewayId>,
+    /// There may be others, of which Redis has lost the beats.
+    expects_unknown: bool,
     /// Logins that wait for them.
     deferred: Vec<(GatewayId, Envelope)>,
     outbox: Outbox,
@@ -255,6 +257,7 @@ impl Home {
             gateways: HashMap::new(),
             hungry: BTreeSet::new(),
             absent,
+            expects_unknown: false,
             deferred: Vec::new(),
             outbox: Outbox::default(),
             free_bodies: Vec::new(),
@@ -428,6 +431,7 @@ impl Home {
         let message = Arc::new(message);
         if owed.is_empty() {
             if let tmtp_contract::Body::Stored(body) = message.body {
+                self.changes.push(Change::BodyFree { site, body: stored(body) });
                 self.free_bodies.push((site, body));
             }
             return;
@@ -455,8 +459,20 @@ impl Home {
                 }
             }
         }
-        *self.owed.entry((site, message.id)).or_default() += nodes;
-        self.owed_bytes += weight(message);
+        self.owe(site, message, nodes);
+    }
+
+    /// Counts a message as owed to so many nodes more.
+    fn owe(&mut self, site: SiteId, message: &Message, nodes: u32) {
+        if nodes == 0 {
+            return;
+        }
+        let owed = self.owed.entry((site, message.id)).or_default();
+        if *owed == 0 {
+            self.owed_bytes += weight(message);
+        }
+        *owed += nodes;
+        self.owed_bytes += PLACE_OCTETS.saturating_mul(usize::try_from(nodes).unwrap_or(usize::MAX));
     }
 
     /// Takes an acked message out of a node's queue. False when it is not there, but in the rows.
@@ -466,6 +482,7 @@ impl Home {
         if queue.is_empty() {
             self.queues.remove(&key);
         }
+        self.owed_bytes = self.owed_bytes.saturating_sub(PLACE_OCTETS);
         let owed = (key.site, id);
         let last = self.owed.get_mut(&owed).is_none_or(|nodes| {
             *nodes = nodes.saturating_sub(1);
@@ -499,7 +516,7 @@ impl Home {
                 .insert(place(&message), Queued { message: Arc::clone(&message), in_flight: false })
                 .is_none()
             {
-                *self.owed.entry((site, message.id)).or_default() += 1;
+                self.owe(site, &message, 1);
             }
         }
     }
@@ -510,7 +527,11 @@ fn place(message: &Message) -> Place {
     (u8::from(!message.content.is_urgent()), message.id)
 }
 
-/// Octets that a message holds in memory, roughly.
+/// Octets that a message's place in the queue of one node holds in memory, roughly: most queues are empty but for it, and
+/// the first place costs a leaf of the queue's tree.
+const PLACE_OCTETS: usize = 400;
+
+/// Octets that a message holds in memory, roughly, without its places in queues.
 fn weight(message: &Message) -> usize {
     const OVERHEAD: usize = 300;
     message.body.inline_len() + OVERHEAD

@@ -1,5 +1,5 @@
-//! Removes bodies: at once those whose message is delivered or was refused, by and by those that nobody ever came to
-//! refer to (an upload whose gateway died, a removal that failed).
+//! Removes bodies: at once those whose message is delivered or was refused, soon those whose message was delivered when
+//! another worker died, by and by those that nobody ever came to refer to (an upload whose gateway died).
 //!
 //! Must never remove a body that is not known to be delivered before it is condemned in Postgres: a commit may be about
 //! to refer to it.
@@ -12,17 +12,21 @@ use tmtp_bodies::Bodies;
 use tmtp_chassis::Context;
 use tmtp_contract::BodyRef;
 use tmtp_domain::{BodyId, SiteId};
-use tmtp_store::Store;
+use tmtp_store::{Store, StoredBody};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::time::MissedTickBehavior;
 
 use crate::Config;
 use crate::metrics::WorkerMetrics;
 
-/// Removals that may wait. What does not fit is left to the sweep.
+/// Removals that may wait. What does not fit is found in the rows later, or by the sweep.
 const WAITING_MAX: usize = 1_024;
 /// Bodies that one page of the sweep looks at.
 const PAGE: u32 = 200;
+/// How often bodies are looked for that were freed and not removed.
+const FREED_EVERY: Duration = Duration::from_secs(10);
+/// Whoever freed a body removes it by then.
+const FREED_FOR: Duration = Duration::from_secs(10);
 /// How often bodies that were condemned long ago are forgotten.
 const FORGET_EVERY: Duration = Duration::from_hours(1);
 
@@ -54,7 +58,7 @@ impl Janitor {
 
     fn send(&self, why: Why, bodies: Vec<(SiteId, BodyRef)>) {
         if !bodies.is_empty() && self.to.try_send((why, bodies)).is_err() {
-            tracing::info!("many bodies wait for their removal; leaving some to the sweep");
+            tracing::info!("many bodies wait for their removal; leaving some for later");
         }
     }
 }
@@ -63,6 +67,7 @@ impl Janitor {
 pub fn start(cx: &Context<Config>, store: Store, bodies: Bodies, metrics: Arc<WorkerMetrics>) -> Janitor {
     let (to, from) = mpsc::channel(WAITING_MAX);
     cx.life.spawn("janitor", remove_freed(from, store.clone(), bodies.clone(), Arc::clone(&metrics)));
+    cx.life.spawn("freed", remove_left(cx.clone(), store.clone(), bodies.clone(), Arc::clone(&metrics)));
     cx.life.spawn("sweep", sweep(cx.clone(), store, bodies, metrics));
     Janitor { to }
 }
@@ -87,24 +92,71 @@ async fn remove_freed(
             }
         }
         let label = if why == Why::Delivered { "delivered" } else { "unreferenced" };
-        let mut by_site: HashMap<SiteId, Vec<BodyRef>> = HashMap::new();
-        for (site, body) in batch {
-            by_site.entry(site).or_default().push(body);
-        }
-        for (site, freed) in by_site {
-            match bodies.remove(site, &freed).await {
-                Ok(()) => {
-                    let count = u64::try_from(freed.len()).unwrap_or(u64::MAX);
-                    metrics.bodies_removed_total.with_label_values(&[label]).inc_by(count);
-                }
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(site.id = %site, error, "cannot remove bodies; leaving them to the sweep");
-                }
+        remove(batch, label, &store, &bodies, &metrics).await;
+    }
+    Ok(())
+}
+
+/// Removes bodies, and then what the rows say of those that were freed.
+async fn remove(
+    batch: Vec<(SiteId, BodyRef)>,
+    label: &str,
+    store: &Store,
+    bodies: &Bodies,
+    metrics: &WorkerMetrics,
+) {
+    let mut by_site: HashMap<SiteId, Vec<BodyRef>> = HashMap::new();
+    for (site, body) in batch {
+        by_site.entry(site).or_default().push(body);
+    }
+    let mut removed = Vec::new();
+    for (site, freed) in by_site {
+        match bodies.remove(site, &freed).await {
+            Ok(()) => {
+                let count = u64::try_from(freed.len()).unwrap_or(u64::MAX);
+                metrics.bodies_removed_total.with_label_values(&[label]).inc_by(count);
+                removed.extend(freed.iter().map(|body| (site, body.id)));
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(site.id = %site, error, "cannot remove bodies; leaving them for later");
             }
         }
     }
-    Ok(())
+    // Only now: a worker that dies before leaves the rows, by which another one finds the bodies.
+    if let Err(error) = store.forget_freed(&removed).await {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, "cannot forget removed bodies; they will be removed again");
+    }
+}
+
+/// Removes what was freed and is still there: whoever freed it has died, or could not remove it.
+async fn remove_left(
+    cx: Context<Config>,
+    store: Store,
+    bodies: Bodies,
+    metrics: Arc<WorkerMetrics>,
+) -> anyhow::Result<()> {
+    let mut ticks = tokio::time::interval(FREED_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let drain = cx.life.drain();
+    loop {
+        tokio::select! {
+            () = drain.cancelled() => return Ok(()),
+            _ = ticks.tick() => {}
+        }
+        match store.bodies_freed(FREED_FOR, PAGE).await {
+            Ok(left) if left.is_empty() => {}
+            Ok(left) => {
+                let body = |body: StoredBody| BodyRef { id: body.id, len: body.len, chunk: body.chunk };
+                let left = left.into_iter().map(|(site, freed)| (site, body(freed))).collect();
+                remove(left, "delivered", &store, &bodies, &metrics).await;
+            }
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot look for freed bodies");
+            }
+        }
+    }
 }
 
 async fn sweep(
@@ -116,16 +168,23 @@ async fn sweep(
     let mut ticks = tokio::time::interval(cx.config.sweep.every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let drain = cx.life.drain();
-    let mut after = None;
     let mut forgotten_at = Instant::now();
     loop {
         tokio::select! {
             () = drain.cancelled() => return Ok(()),
             _ = ticks.tick() => {}
         }
-        match sweep_page(&store, &bodies, cx.config.sweep.older_than, after, &metrics).await {
-            Ok(next) => after = next,
-            Err(error) => tracing::warn!(error = format!("{error:#}"), "cannot sweep the body store"),
+        // A whole pass, page by page: one page per tick would fall behind the uploads of a busy deployment.
+        let mut after = None;
+        while !drain.is_cancelled() {
+            match sweep_page(&store, &bodies, cx.config.sweep.older_than, after, &metrics).await {
+                Ok(Some(next)) => after = Some(next),
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::warn!(error = format!("{error:#}"), "cannot sweep the body store");
+                    break;
+                }
+            }
         }
         if forgotten_at.elapsed() >= FORGET_EVERY {
             forgotten_at = Instant::now();

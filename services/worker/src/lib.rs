@@ -53,6 +53,10 @@ pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
     let bus = Bus::connect(config.redis.url.expose()).await.context("connect to Redis")?;
     bus.check_policy().await.context("check the policy of Redis")?;
     let bodies = Bodies::open(&config.bodies()).context("open the body store")?;
+    // Ready is who has looked at each of them once, and serves what is its own.
+    for check in ["postgres", "redis", ownership::SHARDS] {
+        cx.health.expect(check);
+    }
     let worker = WorkerId(Uuid::new_v4());
     tracing::info!(%worker, "worker starts");
 

@@ -18,6 +18,8 @@ tmtp_chassis::metrics! {
         owed_bytes: IntGauge,
         /// Requests that are remembered, to recognise them when they are sent again.
         receipts: IntGauge,
+        /// Times that requests were forgotten before the dedupe window was over, because there were too many.
+        dedupe_cut_total: IntCounter,
         /// Commands decided, by kind.
         commands_total: IntCounterVec["kind" = crate::engine::KINDS],
         /// Entries of this worker's command streams that are not committed yet.
@@ -38,6 +40,9 @@ tmtp_chassis::metrics! {
         spills_total: IntCounter,
         /// Messages that became rows.
         spilled_messages_total: IntCounter,
+        /// Parts of spills that the database did not take; messages among them are parked. Each is a bug, or a foreign
+        /// hand.
+        spill_refused_total: IntCounter,
         /// Time of a spill, in seconds.
         spill_seconds: Histogram[SECONDS],
         /// Calls of Postgres or Redis that failed and were tried again, by which.

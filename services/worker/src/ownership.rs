@@ -16,6 +16,9 @@ use crate::engine::Control;
 use crate::metrics::WorkerMetrics;
 use crate::vitals::Vitals;
 
+/// The check that passes when the worker has taken up its shards for the first time.
+pub const SHARDS: &str = "shards";
+
 /// Beats at which the engine may lag behind the rows.
 const MISMATCHES_MAX: u32 = 5;
 
@@ -40,6 +43,8 @@ pub struct Ownership {
     missed: Option<Instant>,
     /// A lease that never was cannot lapse.
     begun: bool,
+    /// The worker has taken up shards, or there are none to be had: those that others have over come by and by.
+    settled: bool,
 }
 
 impl Ownership {
@@ -67,6 +72,7 @@ impl Ownership {
             cut_off: false,
             missed: None,
             begun: false,
+            settled: false,
         }
     }
 
@@ -109,6 +115,10 @@ impl Ownership {
         // Taking up and giving back take a beat or two; a lasting difference is a shard without a home.
         let matching = self.metrics.shards_owned.get() == i64::from(found.owned);
         self.mismatches = if matching { 0 } else { self.mismatches + 1 };
+        if !self.settled && matching && (found.owned > 0 || found.free == 0) {
+            self.settled = true;
+            self.health.set(SHARDS, Ok(()));
+        }
         self.doubtful |= self.mismatches > MISMATCHES_MAX;
         if self.doubtful {
             let _ = self.control.send(Control::Owned(self.store.owned(self.worker).await?));

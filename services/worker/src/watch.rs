@@ -19,6 +19,8 @@ use crate::vitals::Vitals;
 
 /// How often, at least.
 pub const EVERY: Duration = Duration::from_secs(1);
+/// Between two looks at the latest; otherwise the second says nothing about the time before it.
+const LATE: Duration = Duration::from_secs(2);
 /// A gateway whose beat has stood still for so long is removed from the bus.
 const FORGET_AFTER: Duration = Duration::from_mins(1);
 
@@ -27,6 +29,8 @@ pub struct Watch {
     lease: Duration,
     /// The last beat of each gateway, and when it was new to us. Clocks of two machines are not compared.
     seen: HashMap<GatewayId, (u64, Instant)>,
+    /// When Redis was last looked at with success.
+    looked: Option<Instant>,
     live: Option<HashSet<GatewayId>>,
     beat: u64,
     confirmed: u64,
@@ -41,6 +45,7 @@ impl Watch {
         Self {
             lease: cx.config.shards.gateway_lease,
             seen: HashMap::new(),
+            looked: None,
             live: None,
             beat: 0,
             confirmed: 0,
@@ -84,14 +89,29 @@ impl Watch {
         self.beat += 1;
         let beat = bus.worker_beat(worker, self.confirmed, self.beat).await?;
         self.vitals.hear();
-        if self.confirmed > 0 && !beat.intact {
+        let now = Instant::now();
+        let lost = self.confirmed > 0 && !beat.intact;
+        let since_last = self.looked.replace(now).map_or(Duration::ZERO, |looked| now.duration_since(looked));
+        // While Redis was away, or we were, no gateway could show us a beat: that time does not count. After a loss
+        // they get the time of a lease to beat again.
+        let unseen = match since_last {
+            _ if lost => since_last + self.lease,
+            long if long > LATE => long.saturating_sub(EVERY),
+            _ => Duration::ZERO,
+        };
+        for (_, when) in self.seen.values_mut() {
+            *when = (*when + unseen).min(now);
+        }
+        if lost {
             tracing::warn!("Redis lost data; streams are set up again");
-            // Gateways get the time of a lease to beat again.
-            let now = Instant::now();
-            for (_, when) in self.seen.values_mut() {
-                *when = now;
-            }
             let _ = control.send(Control::BusLost);
+        }
+        if self.confirmed == 0 || !beat.intact {
+            // Before the gateways are told of: who takes a shard up asks for both.
+            let unknown_for = self.lease.saturating_sub(bus.age().await?);
+            if !unknown_for.is_zero() {
+                let _ = control.send(Control::BusIsNew(unknown_for));
+            }
         }
         self.confirmed = self.beat;
 

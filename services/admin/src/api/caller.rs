@@ -48,6 +48,9 @@ pub(crate) mod may {
         DeleteSites = Some(Scope::SitesDelete);
         ReadKeys = Some(Scope::KeysRead);
         WriteKeys = Some(Scope::KeysWrite);
+        ReadAudit = Some(Scope::AuditRead);
+        ReadJobs = Some(Scope::JobsRead);
+        WriteJobs = Some(Scope::JobsWrite);
     }
 }
 

@@ -8,10 +8,10 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64_NOPAD;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tmtp_domain::SiteId;
 use tmtp_store::{AdminTx, Claim, NewAudit};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::Problem;
@@ -32,6 +32,11 @@ pub(crate) struct OnceParams {
     #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255, pattern = "^[!-~]+$")]
     idempotency_key: Option<String>,
 }
+
+/// No fields: send `{}`, or nothing.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Empty {}
 
 /// Why a handler goes no further.
 #[derive(Debug)]

@@ -45,6 +45,8 @@ kinds! {
     OfSite = "site", SiteRef;
     /// An API key.
     OfKey = "key", KeyRef;
+    /// A job.
+    OfJob = "job", JobRef;
     /// A request to the API.
     OfRequest = "req", RequestId;
 }

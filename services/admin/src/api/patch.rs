@@ -27,6 +27,7 @@ impl<T> Patch<T> {
     }
 
     /// For what can go: `None` stays, `Some(None)` goes.
+    #[expect(clippy::option_option, reason = "a merge patch has three cases, and stores take them so")]
     pub(crate) fn nullable(self) -> Option<Option<T>> {
         match self {
             Self::Absent => None,

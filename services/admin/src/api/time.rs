@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -23,8 +23,8 @@ impl Time {
         Self(i64::try_from(since.as_millis()).unwrap_or(LAST_MS))
     }
 
-    pub(crate) fn plus_days(self, days: u16) -> Self {
-        Self(self.0 + i64::from(days) * 86_400_000)
+    pub(crate) fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(LAST_MS)))
     }
 }
 

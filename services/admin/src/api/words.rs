@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use tmtp_domain::{Registration, Role, Scope, SiteStatus};
-use tmtp_store::SiteKind;
+use tmtp_store::{JobState, SiteKind};
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -43,6 +43,7 @@ macro_rules! vocabularies {
 vocabularies! {
     StatusWord = SiteStatus [Active, Suspended, Deleted];
     KindWord = SiteKind [Live, Sandbox];
+    JobStateWord = JobState [Queued, Running, Done, Failed, Cancelled];
     RegistrationWord = Registration [Open, Closed];
 }
 

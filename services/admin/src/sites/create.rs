@@ -1,5 +1,7 @@
 //! `POST /v1/sites`.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use serde::Deserialize;
 use tmtp_domain::{Registration, SiteId};
@@ -16,8 +18,8 @@ use crate::api::payload::Payload;
 use crate::api::time::Time;
 use crate::api::words::{KindWord, RegistrationWord};
 
-/// Days that a sandbox lives, unless said otherwise.
-const SANDBOX_DAYS: u16 = 30;
+/// How long a sandbox lives, unless said otherwise.
+const SANDBOX_LIFE: Duration = Duration::from_hours(30 * 24);
 
 /// A site to be.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -75,7 +77,7 @@ fn expiry(kind: SiteKind, wanted: Option<Time>) -> Result<Option<i64>, Problem> 
         (SiteKind::Live, None) => Ok(None),
         (SiteKind::Live, Some(_)) => Err(Problem::invalid("expires_at", "only sandboxes end by themselves")),
         (SiteKind::Sandbox, wanted) => {
-            let at = wanted.unwrap_or_else(|| Time::now().plus_days(SANDBOX_DAYS));
+            let at = wanted.unwrap_or_else(|| Time::now().plus(SANDBOX_LIFE));
             super::change::check_expiry(at).map(Some)
         }
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tmtp_domain::parse_host;
 use utoipa::ToSchema;
 
+use super::show::find;
 use super::{DOMAINS_MAX, lock, note};
 use crate::api::Problem;
 use crate::api::caller::{Caller, may};
@@ -42,8 +43,7 @@ pub(crate) struct NewDomain {
     security(("key" = ["sites:read"])), params(("site" = SiteRef, Path, description = "The site's id")),
     responses((status = 200, description = "All of them, sorted", body = Domains), Refusals))]
 pub(crate) async fn list(caller: Caller<may::ReadSites>, Place(site): Place<SiteRef>) -> Shown<Domains> {
-    let site = caller.site(site)?;
-    let record = caller.api.store.site_record(site).await?.ok_or_else(Problem::not_found)?;
+    let record = find(&caller, site).await?;
     let data = record.domains.into_iter().map(|domain| Domain { domain }).collect();
     Ok(Json(Domains { data }))
 }

@@ -6,10 +6,10 @@ use tmtp_domain::SiteStatus;
 use tmtp_store::{SiteRecord, SiteTurn};
 use utoipa::ToSchema;
 
-use super::{Site, TOMBSTONE_DAYS, check_text, lock, note};
+use super::{Site, check_text, lock, note};
 use crate::api::Problem;
 use crate::api::caller::{Caller, may};
-use crate::api::change::{Answer, Change, OnceParams};
+use crate::api::change::{Answer, Change, Empty, OnceParams};
 use crate::api::id::SiteRef;
 use crate::api::openapi::ChangeRefusals;
 use crate::api::payload::{Payload, Place};
@@ -29,11 +29,6 @@ pub(crate) struct NewSuspension {
     #[schema(min_length = 1, max_length = 1000)]
     notice: Option<String>,
 }
-
-/// No fields: send `{}`, or nothing.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Empty {}
 
 /// Suspend a site
 ///
@@ -80,7 +75,7 @@ pub(crate) async fn resume(
 
 /// Delete a site
 ///
-/// It is not served any longer. For 30 days it keeps its rows and host names and can be restored; then it is erased.
+/// It is not served any longer. For 30 days, unless set otherwise, it keeps its rows and host names and can be restored; then it is erased.
 #[utoipa::path(delete, path = "/v1/sites/{site}", operation_id = "delete_site", tag = "sites",
     security(("key" = ["sites:delete"])), params(("site" = SiteRef, Path, description = "The site's id")),
     responses((status = 200, description = "The site, deleted", body = Site), ChangeRefusals))]
@@ -114,7 +109,7 @@ pub(crate) async fn restore(
         return Err(Problem::conflict("site_not_deleted", "The site is not deleted.").into());
     };
     // From then on it may be in the middle of being erased.
-    if Time(deleted_at).plus_days(TOMBSTONE_DAYS) <= Time::now() {
+    if Time(deleted_at).plus(caller.api.config.sites.tombstone) <= Time::now() {
         return Err(Problem::conflict("site_erased", "The time to restore the site is over.").into());
     }
     turn(change, "site.restore", &before, &SiteTurn::Restore).await

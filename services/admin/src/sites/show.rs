@@ -104,7 +104,7 @@ pub(crate) async fn info(caller: Caller<may::ReadSites>, Place(site): Place<Site
     }))
 }
 
-async fn find<P>(caller: &Caller<P>, site: SiteRef) -> Result<SiteRecord, Problem> {
-    let site = caller.site(site)?;
-    caller.api.store.site_record(site).await?.ok_or_else(Problem::not_found)
+pub(super) async fn find<P>(caller: &Caller<P>, site: SiteRef) -> Result<SiteRecord, Problem> {
+    let mut read = caller.api.store.read_site(caller.site(site)?).await?;
+    read.site_record().await?.ok_or_else(Problem::not_found)
 }

@@ -1,6 +1,9 @@
 //! The API as its clients see it: the real router on a database of its own.
 
+mod audit;
 mod basics;
+mod jobs;
 mod keys;
+mod openapi;
 mod sites;
 pub mod world;

@@ -1,5 +1,7 @@
 //! The commands that work on the database.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output};
 
 use tmtp_testkit::fresh_database;
@@ -49,6 +51,26 @@ fn migrate_and_make_sites() {
     assert!(succeed(&url, &format!("{create} --if-missing")).contains(&id));
     let more = fail(&url, &format!("{create} --domain new.example.org --if-missing"), 1);
     assert!(more.contains("new.example.org is not one of its domains"), "{more}");
+}
+
+/// Goal: the first key is made once, and where it goes nobody else can read it; method: make it into a file, make it
+/// again, and make another.
+#[test]
+fn the_first_key() {
+    let url = fresh_database();
+    succeed(&url, "migrate --shards 4");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("key");
+    let create = "bootstrap key --name first --if-missing";
+    let save = format!("{create} --save {}", path.display());
+    assert_eq!(succeed(&url, &save), "");
+    let key = fs::read_to_string(&path).expect("a file");
+    assert!(key.starts_with("tmk_live_") && key.ends_with('\n'), "{key}");
+    assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
+    assert_eq!(succeed(&url, create), "", "it is there");
+    assert!(fail(&url, &format!("bootstrap key --name b --save {}", path.display()), 1).contains("key"));
+    let other = succeed(&url, "bootstrap key --name first");
+    assert!(other.starts_with("tmk_live_") && other != key, "{other}");
 }
 
 /// Goal: wrong lines and unreachable servers are told apart, and no password is shown; method: one of each.

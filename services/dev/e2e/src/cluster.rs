@@ -76,6 +76,15 @@ impl Cluster {
         self.admin.as_ref().context("this cluster has no admin server")
     }
 
+    /// Where the admin server's API is.
+    ///
+    /// # Errors
+    /// When the cluster was set up without.
+    pub fn admin_url(&self) -> Result<String> {
+        let address = self.admin()?.setting("listen.address").context("an admin server without address")?;
+        Ok(format!("http://{address}"))
+    }
+
     /// Where clients connect: the gateways' addresses.
     pub fn gateway_addresses(&self) -> Vec<SocketAddr> {
         self.gateways.iter().map(|door| door.address).collect()
@@ -165,7 +174,10 @@ impl Cluster {
 
     /// Waits until nobody is owed anything: no journal, no rows. Chunks may be left whose upload nobody finished.
     pub async fn wait_until_nothing_waits(&self) -> Result<()> {
-        let empty = async || (self.store.waiting().await.ok()? == Waiting::default()).then_some(());
+        let empty = async || {
+            let waiting = Waiting { chunks: 0, ..self.store.waiting().await.ok()? };
+            (waiting == Waiting::default()).then_some(())
+        };
         if let Err(error) = eventually(ERASED_WITHIN, "all that was delivered to be gone", empty).await {
             return Err(error.context(format!("left: {:?}", self.store.waiting().await)));
         }

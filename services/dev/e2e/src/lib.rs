@@ -11,6 +11,7 @@
 //! | [`Gateway`], [`Link`] | a client's view: who connects where, and what comes |
 //! | [`Streams`] | what is in Redis, seen from outside |
 //! | [`Certificates`] | what the gateways show to their clients |
+//! | [`random`] | what the fuzz targets do with random input |
 //! | [`Pure`] | the same without processes: session machines and a home, on a clock that tests drive |
 //!
 //! Clusters take turns, also those of different test processes: two at a time would measure each other.
@@ -23,6 +24,7 @@ mod http;
 mod link;
 mod program;
 mod pure;
+pub mod random;
 mod setup;
 mod streams;
 mod turns;

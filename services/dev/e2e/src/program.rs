@@ -74,6 +74,12 @@ impl Program {
         &self.name
     }
 
+    /// A setting that it was started with, such as `listen.address`.
+    pub fn setting(&self, key: &str) -> Option<&str> {
+        let variable = crate::setup::variable(key);
+        self.environment.iter().find(|(name, _)| *name == variable).map(|(_, value)| value.as_str())
+    }
+
     /// The id of the running process.
     pub fn pid(&self) -> Result<i32> {
         let child = self.child();

@@ -3,7 +3,7 @@
 //! itself: what it stands in for (streams, commits, the clock) always works here, and at once.
 
 use std::cell::Cell;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tmtp_domain::{
     BodyId, Epoch, GatewayId, MsgId, NodeSecret, Registration, SessionId, ShardId, Site, SiteId, SiteStatus,
     Uid,
 };
-use tmtp_gateway::session::{Cause, Count, Exit, Host, Intake, Limits, Output, Session, Trace, Turn};
+use tmtp_gateway::session::{Cause, Count, Exit, Held, Host, Intake, Limits, Output, Session, Trace, Turn};
 use tmtp_store::{OwnedShard, Recovery};
 use tmtp_wire::Op;
 use tmtp_worker::home::{Facts, Home, Now, Outbox, ReadPage, Window, World};
@@ -38,8 +38,16 @@ pub struct Pure {
     sites: HashMap<SiteId, Site>,
     facts: Facts,
     links: Vec<Link>,
+    /// Those to which something has happened.
+    stirred: BTreeSet<usize>,
     /// What gateways have published and the home has not taken.
     commands: VecDeque<(GatewayId, Envelope)>,
+    /// The database refuses what comes of the next one.
+    refuses: bool,
+    /// The home takes none.
+    holds: bool,
+    /// What the home says is not heard.
+    loses: bool,
 }
 
 /// A client's connection.
@@ -62,6 +70,8 @@ struct Link {
 struct Chance {
     drawn: Cell<u64>,
     reserved: Cell<usize>,
+    /// What was published waits.
+    stuck: Cell<bool>,
 }
 
 impl Chance {
@@ -108,7 +118,7 @@ impl Host for Chance {
     }
 
     fn is_taken(&self, _: ShardId, _: Duration) -> bool {
-        true
+        !self.stuck.get()
     }
 
     fn count(&self, _: Count) {}
@@ -146,6 +156,11 @@ fn gateway(number: usize) -> GatewayId {
 impl Pure {
     /// A cluster that serves a site of this name.
     pub fn new(name: &str, registration: Registration) -> Self {
+        Self::with_window(name, registration, 16, 256 << 10)
+    }
+
+    /// The same, with so many messages and octets in flight to a node.
+    pub fn with_window(name: &str, registration: Registration, count: usize, bytes: usize) -> Self {
         let site = Site {
             id: SITE,
             revision: 1,
@@ -163,7 +178,7 @@ impl Pure {
             last_msg_id: MsgId(0),
         };
         let limits_of_home = tmtp_worker::home::Limits {
-            window: Window { count: 16, bytes: 256 << 10 },
+            window: Window { count, bytes },
             dedupe_window: Duration::from_mins(15),
             receipts_max: 100_000,
             members_max: usize::MAX,
@@ -179,7 +194,11 @@ impl Pure {
             site: Arc::new(site),
             facts: Facts::default(),
             links: Vec::new(),
+            stirred: BTreeSet::new(),
             commands: VecDeque::new(),
+            refuses: false,
+            holds: false,
+            loses: false,
         }
     }
 
@@ -203,6 +222,7 @@ impl Pure {
     pub fn send(&mut self, link: usize, octets: &[u8]) {
         if self.links[link].end.is_none() {
             self.links[link].input.extend_from_slice(octets);
+            self.stirred.insert(link);
         }
         self.settle();
     }
@@ -232,6 +252,34 @@ impl Pure {
             self.finish(link, Exit::Cut);
         }
         self.settle();
+    }
+
+    /// The database refuses what comes of the next command.
+    pub fn refuse_next(&mut self) {
+        self.refuses = true;
+    }
+
+    /// Commands wait from now on, or are taken again.
+    pub fn hold(&mut self, holds: bool) {
+        self.holds = holds;
+        self.host.stuck.set(holds);
+        self.settle();
+    }
+
+    /// What the home says gets lost from now on; or no longer, and then gateways notice that something did.
+    pub fn lose(&mut self, loses: bool) {
+        if self.loses && !loses {
+            for link in 0..self.links.len() {
+                self.turn(link, |session, turn| session.reattach(turn, Cause::Gap));
+            }
+        }
+        self.loses = loses;
+        self.settle();
+    }
+
+    /// What a link's session holds.
+    pub fn held(&self, link: usize) -> Held {
+        self.links[link].session.held()
     }
 
     /// Octets of unanswered commands that sessions hold.
@@ -266,6 +314,7 @@ impl Pure {
     fn turn<R>(&mut self, link: usize, act: impl FnOnce(&mut Session, &mut Turn<'_>) -> R) -> R {
         let now = BEGIN + self.now;
         let mut turn = Turn { now, host: &self.host, limits: &self.limits, publish: Vec::new(), wake: false };
+        self.stirred.insert(link);
         let link = &mut self.links[link];
         let result = act(&mut link.session, &mut turn);
         let gateway = link.gateway;
@@ -276,8 +325,12 @@ impl Pure {
     /// Everything happens that has a reason to.
     fn settle(&mut self) {
         loop {
-            for link in 0..self.links.len() {
+            for link in std::mem::take(&mut self.stirred) {
                 self.pump(link);
+            }
+            self.stirred.clear();
+            if self.holds {
+                return;
             }
             let Some((gateway, envelope)) = self.commands.pop_front() else { return };
             self.decide(gateway, envelope);
@@ -310,11 +363,14 @@ impl Pure {
 
     fn write(&mut self, link: usize) {
         let mut buffer = Vec::new();
+        let mut unflushed = false;
         while self.turn(link, |session, turn| session.output(turn, None, &mut buffer)) == Output::Frames {
             self.links[link].output.append(&mut buffer);
+            unflushed = true;
         }
-        let now = BEGIN + self.now;
-        self.links[link].session.flushed(now);
+        if unflushed {
+            self.links[link].session.flushed(BEGIN + self.now);
+        }
     }
 
     fn finish(&mut self, link: usize, exit: Exit) {
@@ -327,8 +383,12 @@ impl Pure {
     fn decide(&mut self, gateway: GatewayId, envelope: Envelope) {
         let nanos = START + u64::try_from(self.now.as_nanos()).expect("a story of some centuries");
         let now = Now { nanos };
-        let mut world = World { sites: &self.sites, facts: &mut self.facts };
-        self.home.apply(now, gateway, envelope, &mut world);
+        if std::mem::take(&mut self.refuses) {
+            self.home.refuse_command(gateway, &envelope, now);
+        } else {
+            let mut world = World { sites: &self.sites, facts: &mut self.facts };
+            self.home.apply(now, gateway, envelope, &mut world);
+        }
         if let Some(commit) = self.home.take_commit(false).expect("effects can be written") {
             self.home.committed(&commit, now);
         }
@@ -338,6 +398,9 @@ impl Pure {
         }
         self.home.feed();
         let Outbox { answers, pushes, done } = self.home.take_outbox();
+        if self.loses {
+            return;
+        }
         for (gateway, event) in answers.into_iter().chain(pushes) {
             self.tell(gateway, event);
         }

@@ -203,7 +203,7 @@ fn common(redis: &Redis) -> Vec<(String, String)> {
 }
 
 /// `limits.lease` is `TMTP_LIMITS__LEASE` in the environment.
-fn variable(key: &str) -> String {
+pub(crate) fn variable(key: &str) -> String {
     format!("TMTP_{}", key.to_uppercase().replace('.', "__"))
 }
 

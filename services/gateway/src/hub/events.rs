@@ -2,16 +2,23 @@
 //! missing, every session is opened again before anything of a later entry counts. One that comes again is passed over.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use tmtp_chassis::trace;
-use tmtp_contract::{Event, EventEntry};
-use tmtp_domain::{Epoch, SessionId, ShardId, WorkerId};
+use tmtp_contract::{Answer, Envelope, Event, EventEntry};
+use tmtp_domain::{Epoch, SessionId, ShardId, SiteId, WorkerId};
+use uuid::Uuid;
 
 use super::Hub;
 use crate::session::{Cause, Session, Turn};
 
 /// Workers that are remembered. Each life of a worker is one more.
 const WORKERS_MAX: usize = 1_024;
+
+/// Sessions that homes are told to be gone at one time. A home that goes on about one is told again later.
+const GONE_MAX: usize = 1_024;
+/// For so long a home is not told again that a session is gone.
+const GONE_PAUSE: Duration = Duration::from_secs(2);
 
 /// What this gateway knows of the workers.
 #[derive(Default)]
@@ -20,6 +27,8 @@ pub struct Events {
     numbers: HashMap<WorkerId, u64>,
     /// The highest epoch that was announced for each shard.
     epochs: HashMap<ShardId, Epoch>,
+    /// Sessions that are not here though a home believes so, and when that was told.
+    gone: HashMap<SessionId, Duration>,
 }
 
 impl Events {
@@ -89,7 +98,27 @@ impl Events {
         }
     }
 
+    /// Tells the homes that a session is not here, or it would sit at its node for good. Which shard is its own was
+    /// forgotten with it, so all are told; the others make nothing of it.
+    fn tell_gone(&mut self, hub: &Hub, session: SessionId) {
+        let now = hub.now();
+        self.gone.retain(|_, told| now.saturating_sub(*told) < GONE_PAUSE);
+        if self.gone.contains_key(&session) || self.gone.len() >= GONE_MAX {
+            return;
+        }
+        tracing::info!(session.id = session.0, "a home believes a session to be open that is gone");
+        self.gone.insert(session, now);
+        for shard in self.epochs.keys() {
+            hub.publisher.push(*shard, vec![Envelope::gone(SiteId(Uuid::nil()), session)]);
+        }
+    }
+
     fn dispatch(&mut self, hub: &Hub, event: Event) {
+        if let Some(session) = open_at_home(&event)
+            && hub.registry.get(session).is_none()
+        {
+            return self.tell_gone(hub, session);
+        }
         match event {
             Event::Answer { session, seq, answer, .. } => {
                 to(hub, session, |session, turn| session.answer(turn, seq, answer));
@@ -128,6 +157,22 @@ impl Events {
     }
 }
 
+/// The session that an event shows to be open at its home.
+fn open_at_home(event: &Event) -> Option<SessionId> {
+    match event {
+        Event::Answer { session, answer, .. } => {
+            let opened =
+                matches!(answer, Answer::LoggedIn { .. } | Answer::Registered { .. } | Answer::Attached);
+            opened.then_some(*session)
+        }
+        Event::Deliver { session, .. }
+        | Event::Ohi { session, .. }
+        | Event::Shows { session, .. }
+        | Event::Probe { session } => Some(*session),
+        Event::Close { .. } | Event::Lost { .. } | Event::Rehome { .. } | Event::Admin { .. } => None,
+    }
+}
+
 /// Where an entry stands among those of its worker.
 #[derive(Debug, PartialEq, Eq)]
 enum Place {
@@ -148,8 +193,6 @@ fn to(hub: &Hub, session: SessionId, act: impl FnOnce(&mut Session, &mut Turn<'_
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
 
     /// Goal: only what is missing is a gap; method: one worker's numbers as they come with repeats, a loss, and a new

@@ -2,8 +2,11 @@
 //! reset destroys what it has not read yet), or a reset. Nothing in between: an end of stream inside of a TLS record
 //! crashes the real client.
 
+use std::io;
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -55,16 +58,29 @@ const PROBE_WAIT: Duration = Duration::from_secs(4);
 /// Begins or ends asking the client's machine whether it is still there. If it is not, the connection breaks. A
 /// machine that is healthy but slow answers such probes without its program's help, so nobody is cut off wrongly.
 pub fn probe(socket: &TcpStream, begin: bool) {
-    let socket = SockRef::from(socket);
+    let options = SockRef::from(socket);
     let result = if begin {
         let probes =
             TcpKeepalive::new().with_time(PROBE_EVERY).with_interval(PROBE_EVERY).with_retries(PROBES);
-        // Probes are not sent while something waits to be acknowledged; then this bound holds instead.
-        socket.set_tcp_keepalive(&probes).and_then(|()| socket.set_tcp_user_timeout(Some(PROBE_WAIT)))
+        options.set_tcp_keepalive(&probes).and_then(|()| bound_what_is_sent(socket))
     } else {
-        socket.set_keepalive(false).and_then(|()| socket.set_tcp_user_timeout(None))
+        options.set_keepalive(false).and_then(|()| options.set_tcp_user_timeout(None))
     };
     if let Err(error) = result {
         tracing::debug!(%error, "cannot probe a client");
     }
+}
+
+/// Probes are not sent while something waits to be acknowledged; then a bound for that holds instead. But the kernel also
+/// counts the time in which a client's program takes nothing, however often its machine says so. Where something is not
+/// even sent there is no bound, and the write timeout decides.
+fn bound_what_is_sent(socket: &TcpStream) -> io::Result<()> {
+    let options = SockRef::from(socket);
+    // As long as this holds, a socket with anything unsent is not writable.
+    options.set_tcp_notsent_lowat(1)?;
+    let mut writable = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
+    let ready = poll(&mut writable, PollTimeout::ZERO);
+    options.set_tcp_notsent_lowat(0)?;
+    let all_sent = ready? > 0;
+    options.set_tcp_user_timeout(all_sent.then_some(PROBE_WAIT))
 }

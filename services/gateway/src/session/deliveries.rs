@@ -10,8 +10,10 @@ use tmtp_contract::{Body, BodyRef, Content, Message};
 use tmtp_domain::{BodyId, MsgId, OhiAct, OhiItem};
 use tmtp_wire::{Response, Std, TooLong, UserChange};
 
-/// Small frames are gathered into one write up to about this many octets: one full TLS record.
-const GATHER_OCTETS: usize = 16 * 1024;
+/// A full TLS record.
+const RECORD_OCTETS: usize = 16 * 1024;
+/// Small frames are gathered into one write up to about this many octets.
+const GATHER_OCTETS: usize = RECORD_OCTETS;
 
 /// What the link does next.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,7 +38,8 @@ pub struct Deliveries {
     in_line: VecDeque<Arc<Message>>,
     /// Acked by the client and not passed up yet.
     acked: Vec<MsgId>,
-    /// When the client last acked or had been written everything, whichever was later.
+    /// Since when the client owes an ack: it got the first message that it has not acked, or acked one since. The time
+    /// in which it was written to does not count.
     quiet_since: Duration,
 }
 
@@ -44,6 +47,8 @@ pub struct Deliveries {
 #[derive(Debug)]
 struct Flight {
     id: MsgId,
+    /// The client has been written it.
+    written: bool,
     /// The client did not ack it in time, and the home has been asked to send it again. Until it does, an ack of the
     /// first time still counts.
     asked_again: bool,
@@ -57,7 +62,7 @@ impl Deliveries {
         if let Some(flight) = known {
             flight.asked_again = false;
         } else {
-            self.in_flight.push_back(Flight { id: message.id, asked_again: false });
+            self.in_flight.push_back(Flight { id: message.id, written: false, asked_again: false });
         }
         if wanted {
             self.in_line.push_back(message);
@@ -98,16 +103,23 @@ impl Deliveries {
         !self.acked.is_empty()
     }
 
+    /// How many messages were handed to this session and are not acked.
+    pub fn depth(&self) -> usize {
+        self.in_flight.len()
+    }
+
     /// What the home has to know when the session is opened again: what it is not to send.
     pub fn in_flight(&self) -> Vec<MsgId> {
         self.in_flight.iter().filter(|flight| !flight.asked_again).map(|flight| flight.id).collect()
     }
 
     /// The client did not ack in time: everything is to come again.
-    pub fn ask_again(&mut self) {
+    pub fn ask_again(&mut self, now: Duration) {
         for flight in &mut self.in_flight {
             flight.asked_again = true;
+            flight.written = false;
         }
+        self.quiet_since = now;
         self.in_line = VecDeque::new();
     }
 
@@ -116,9 +128,18 @@ impl Deliveries {
         self.in_line = VecDeque::new();
     }
 
-    /// The client has been written everything.
-    pub fn note_written(&mut self, now: Duration) {
-        self.quiet_since = now;
+    /// The client has been written everything; that began at `since`. A message that it had before, and owes an ack of,
+    /// does not get more time by that.
+    pub fn note_written(&mut self, since: Duration, now: Duration) {
+        if self.in_flight.iter().any(|flight| flight.written) {
+            self.quiet_since += now.saturating_sub(since.max(self.quiet_since));
+        } else {
+            self.quiet_since = now;
+        }
+        for flight in &mut self.in_flight {
+            let in_line = self.in_line.iter().any(|message| message.id == flight.id);
+            flight.written |= !flight.asked_again && !in_line;
+        }
     }
 
     /// When to write again what is not acked, if anything is. Only meaningful while nothing waits for the socket.
@@ -158,9 +179,15 @@ impl Deliveries {
                 }
             }
             let Some(message) = self.in_line.pop_front() else { break };
+            let begin = buffer.len();
             if render(&message, buffer).is_err() {
                 unwritable();
                 continue;
+            }
+            if begin > 0 && !lies_in_two_records(buffer.len(), message.body.inline_len()) {
+                buffer.truncate(begin);
+                self.in_line.push_front(message);
+                break;
             }
             match &message.body {
                 Body::Stored(body) => return Output::Stream(*body),
@@ -173,6 +200,14 @@ impl Deliveries {
         }
         if buffer.is_empty() { Output::Nothing } else { Output::Frames }
     }
+}
+
+/// Whether data of this length behind a header that ends here is in the record of that end and the next one. The real
+/// client takes it from no more. A frame that is alone in its write and yet too long for this is longer than two
+/// records: of it, full ones are the best that there is.
+fn lies_in_two_records(header_end: usize, data: usize) -> bool {
+    let ends_in = header_end.div_ceil(RECORD_OCTETS);
+    header_end + data <= (ends_in + 1) * RECORD_OCTETS
 }
 
 fn stored(message: &Message) -> Option<BodyRef> {
@@ -233,13 +268,6 @@ pub fn new_node_fits(label: &str, node_id: &str) -> bool {
     let change = UserChange::Node { label: label.into(), node_id: node_id.into() };
     // Escaping makes six octets of one at most, and everything else is small: the short ones need no trial.
     label.len() < 8_000 || fits(|std| Response::User { std, change })
-}
-
-/// Whether the message that tells of an OhiEdit can be written as a frame. Its items are spelled longer than in the
-/// request.
-pub fn ohi_edit_fits(act: OhiAct, list: &[OhiItem]) -> bool {
-    let octets: usize = list.iter().map(|item| item.id.len() * 6 + 24).sum();
-    octets < 60_000 || fits(|std| ohi_edit(std, act, list))
 }
 
 fn fits<'a>(response: impl FnOnce(Std<'a>) -> Response<'a>) -> bool {

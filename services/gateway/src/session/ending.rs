@@ -169,7 +169,8 @@ impl Session {
     /// When to have unacked messages sent again: only when the client has been written everything, and the home is
     /// not about to send anyway.
     pub(super) fn redeliver_due(&self, limits: &Limits) -> Option<Duration> {
-        let quiet = self.is_open() && !self.writing && !self.has_output() && !self.home.is_attaching();
+        let quiet =
+            self.is_open() && self.writing.is_none() && !self.has_output() && !self.home.is_attaching();
         quiet.then(|| self.deliveries.redeliver_at(limits.redeliver_after)).flatten()
     }
 }

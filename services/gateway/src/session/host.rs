@@ -125,6 +125,19 @@ impl Cause {
     }
 }
 
+/// What a session holds, to be held against its bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// Commands that are not answered, and answers that wait for earlier ones.
+    pub commands: usize,
+    /// Octets reserved for them.
+    pub command_octets: usize,
+    /// Octets of frames that wait for the client, without messages.
+    pub reply_octets: usize,
+    /// Messages that are not acked.
+    pub in_flight: usize,
+}
+
 /// The span of a request, which ends when this is dropped.
 #[derive(Debug)]
 pub struct Trace {

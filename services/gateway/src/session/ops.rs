@@ -2,10 +2,9 @@
 //! home hears of a request.
 
 use tmtp_contract::Command;
-use tmtp_domain::{GroupEdit, OhiAct, OhiItem, Refusal};
+use tmtp_domain::{GroupEdit, OhiAct, OhiItem};
 use tmtp_wire::{DataInfo, Op};
 
-use super::deliveries::ohi_edit_fits;
 use super::post::{
     Addressing, COMMAND_OCTETS, Demand, Incoming, Part, Post, TEXT_OCTETS_MAX, Text, TextError, header_digest,
 };
@@ -126,9 +125,6 @@ impl Session {
         }
         let list: Vec<OhiItem> =
             recipients.into_iter().map(|item| OhiItem { id: item.id, kind: item.kind }).collect();
-        if act != OhiAct::Init && !ohi_edit_fits(act, &list) {
-            return self.refuse(t, Reason::TooLarge, &id, &Refusal::TooLarge.to_string());
-        }
         let command = Command::OhiEdit { digest: header_digest(raw), act, list };
         self.request(t, Op::OhiEdit, id, command, COMMAND_OCTETS + raw.len());
     }

@@ -1,8 +1,9 @@
 //! The requests of a session: which may come when, what is checked here, and what goes to the home as a command.
 
 use tmtp_contract::Command;
-use tmtp_domain::{IdError, MsgId, NodeSecret, Refusal, Uid};
-use tmtp_wire::{Op, Request, Response, id::parse_message_id};
+use tmtp_domain::{MsgId, NodeSecret, Refusal, Uid};
+use tmtp_wire::id::{base32, parse_message_id};
+use tmtp_wire::{Op, Request, Response};
 
 use super::deliveries::new_node_fits;
 use super::frames::{ack_error, ack_fits, push_frame};
@@ -43,12 +44,10 @@ impl Session {
     }
 
     fn login(&mut self, t: &mut Turn<'_>, uid: &str, node: &str) {
-        let secret = match NodeSecret::parse(node) {
-            Ok(secret) => secret,
-            Err(IdError::Base32) => return self.quit(t, Reason::Login, quit::BASE32),
-            Err(IdError::Length) => return self.quit(t, Reason::Login, quit::LOGIN),
+        let Ok(octets) = base32::decode(node) else { return self.quit(t, Reason::Login, quit::BASE32) };
+        let (Some(secret), Ok(uid)) = (NodeSecret::from_octets(&octets), Uid::parse(uid)) else {
+            return self.quit(t, Reason::Login, quit::LOGIN);
         };
-        let Ok(uid) = Uid::parse(uid) else { return self.quit(t, Reason::Login, quit::LOGIN) };
         self.home.publish(t, Command::Login { uid, secret: secret.hash() }, Expect::Opening, 0, None);
         self.phase = Phase::Opening(Box::new(Opening::Login { uid }));
     }

@@ -88,10 +88,12 @@ impl Certificates {
         health.set("certificates", result);
     }
 
-    /// The certificate for a client that asks for this host.
-    pub fn find(&self, host: Option<&str>) -> Option<Arc<CertifiedKey>> {
+    /// The certificate for a client that asks for this host, or for none, and gets the site with these domains: the
+    /// host's own, else one of the site's, else the default.
+    pub fn find(&self, host: Option<&str>, domains: &[String]) -> Option<Arc<CertifiedKey>> {
         let used = self.used.load();
-        host.and_then(|host| by_host(&used.by_name, host)).or(used.default.as_ref()).cloned()
+        let mut names = host.into_iter().chain(domains.iter().map(String::as_str));
+        names.find_map(|name| by_host(&used.by_name, name)).or(used.default.as_ref()).cloned()
     }
 
     /// Looks at the directory: reads what is new or changed, forgets what is gone.
@@ -235,7 +237,35 @@ mod tests {
     }
 
     fn served(certificates: &Certificates, host: Option<&str>) -> Option<Vec<u8>> {
-        certificates.find(host).map(|key| key.cert[0].to_vec())
+        certificates.find(host, &[]).map(|key| key.cert[0].to_vec())
+    }
+
+    /// Goal: a site's certificate serves all who get the site, whatever they call it; method: sites of two domains with a
+    /// certificate for one of them, by the other and by none, with and without a default, and a site without any.
+    #[test]
+    fn a_site_lends_its_certificate() {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path();
+        let one = write(path, "one.crt", "one.key", &["one.example"]);
+        let wild = write(path, "wild.crt", "wild.key", &["*.wild.example"]);
+        let certificates = Certificates::new(path.to_owned());
+        certificates.look().unwrap();
+        let served = |host, domains: &[&str]| {
+            let domains: Vec<String> = domains.iter().map(|&domain| domain.to_owned()).collect();
+            certificates.find(host, &domains).map(|key| key.cert[0].to_vec())
+        };
+        let ours = ["uno.example", "one.example"];
+        for host in [Some("one.example"), Some("uno.example"), Some("192.0.2.1"), None] {
+            assert_eq!(served(host, &ours).as_ref(), Some(&one), "{host:?}");
+        }
+        assert_eq!(served(None, &["*.wild.example"]).as_ref(), Some(&wild));
+        assert_eq!(served(Some("a.wild.example"), &ours).as_ref(), Some(&wild), "the host's own comes first");
+        assert_eq!(served(None, &["other.example"]), None);
+
+        let default = write(path, "default.crt", "default.key", &["localhost"]);
+        certificates.look().unwrap();
+        assert_eq!(served(None, &["other.example"]).as_ref(), Some(&default));
+        assert_eq!(served(None, &ours).as_ref(), Some(&one));
     }
 
     /// Goal: each name gets its certificate; method: files, a wildcard, a folder as of Kubernetes, and the default.

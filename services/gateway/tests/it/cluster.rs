@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tmtp_client::Client;
-use tmtp_contract::{Answer, Body, Command, Content, DataInfo, Event, Message};
-use tmtp_domain::{Epoch, MsgId, NodeSecret, Posted, SessionId, Uid};
+use tmtp_contract::{Answer, Body, Command, Content, DataInfo, Envelope, Event, Message};
+use tmtp_domain::{Epoch, MsgId, NodeNum, NodeSecret, Posted, SessionId, Uid};
 use tmtp_testkit::eventually;
 use tmtp_wire::{Request, Response};
 
@@ -255,4 +255,46 @@ async fn a_stop() {
     assert_eq!(soon("the end", client.next()).await.unwrap(), None);
     soon("the end of the gateway", rig.served).await.unwrap().unwrap();
     assert_eq!(rig.bus.live_gateways().await.unwrap(), []);
+}
+
+/// Goal: a home that goes on about a session which has ended is told that it is gone, and about those that are here it is
+/// not; method: a client that leaves, a late answer to its login, a probe and a delivery for sessions that never were,
+/// and another client meanwhile.
+#[tokio::test]
+async fn a_session_that_is_gone() {
+    let mut rig = Rig::start(|_| {}).await;
+    let (mut ann, gone) = rig.login(1).await;
+    let (mut ben, stays) = rig.login(2).await;
+    rig.home.say(Vec::new(), vec![Event::Rehome { shard: SHARD, epoch: Epoch(5) }]).await;
+    while !matches!(rig.home.command().await.command, Command::Present { .. }) {}
+    ann.send(&Request::Quit, b"").await.unwrap();
+    let detach = rig
+        .home
+        .find(|seen| (seen.session == gone && seen.command == Command::Detach).then(|| seen.clone()))
+        .await;
+    assert_ne!(detach.seq, Envelope::GONE);
+    rig.home.done(&detach).await;
+    assert!(matches!(frame(&mut ann).await.response, Response::Quit { .. }));
+    drop(ann);
+    let ended = async || (rig.metric("tmtp_gateway_links_open") <= 1.0).then_some(());
+    eventually(WAIT, "the end of her link", ended).await.unwrap();
+
+    let late = Answer::LoggedIn { node: NodeNum(1), ohi: Vec::new() };
+    let (probed, unknown) = (SessionId(1 << 40), SessionId(1 << 41));
+    let events = vec![
+        Event::Answer { session: gone, seq: 1, answer: late, trace: None },
+        Event::Probe { session: probed },
+        Event::Probe { session: stays },
+    ];
+    rig.home.say(Vec::new(), events).await;
+    rig.home.deliver(unknown, 1, message(1)).await;
+    for session in [gone, probed, unknown] {
+        let told = rig.home.find(|seen| seen.is_gone().then_some(seen.session)).await;
+        assert_eq!(told, session);
+    }
+    ben.send(&post(), b"hello").await.unwrap();
+    let next = rig.home.command().await;
+    assert_eq!(next.session, stays, "nothing else was said: {next:?}");
+    rig.home.answer(&next, posted(1)).await;
+    rig.abort().await;
 }

@@ -196,3 +196,14 @@ async fn too_many_links() {
     again.await.unwrap();
     rig.abort().await;
 }
+
+/// Goal: a gateway is not ready before it has looked at everything that it needs; method: what it says of itself at the
+/// moment when it is ready.
+#[tokio::test]
+async fn ready_means_looked_at() {
+    let rig = Rig::start(|_| {}).await;
+    let checks: Vec<(&str, &str)> =
+        rig.ready.checks.iter().map(|(name, state)| (*name, state.as_str())).collect();
+    assert_eq!(checks, [("bodies", "ok"), ("bus", "ok"), ("certificates", "ok")]);
+    rig.abort().await;
+}

@@ -10,6 +10,7 @@ use std::time::Duration;
 use rcgen::{CertificateParams, KeyPair};
 use tempfile::TempDir;
 use tmtp_bus::{Bus, CommandReader, StreamId};
+use tmtp_chassis::health::Report;
 use tmtp_chassis::prometheus::Registry;
 use tmtp_chassis::{Context, Life};
 use tmtp_client::{Client, Connect, Frame, Trust};
@@ -37,6 +38,8 @@ pub struct Rig {
     pub home: Home,
     pub life: Life,
     registry: Registry,
+    /// What the gateway said of itself when it was ready.
+    pub ready: Report,
     pub connect: Connect,
     /// The gateway's `serve`.
     pub served: JoinHandle<anyhow::Result<()>>,
@@ -91,9 +94,10 @@ impl Rig {
         let (life, health, registry) = (cx.life.clone(), cx.health.clone(), cx.registry.clone());
         let served = tokio::spawn(tmtp_chassis::run(cx, serve));
         soon("a gateway that is ready", health.wait_ready()).await;
+        let ready = health.report();
         let connect = Connect { address, server_name: Some("example.org".into()), trust: Trust::Any };
         let home = Home::new(bus.clone());
-        Self { redis, bus, home, life, registry, connect, served, _certificates: certificates }
+        Self { redis, bus, home, life, registry, ready, connect, served, _certificates: certificates }
     }
 
     /// A client that is logged in as user `n` at its node 1, and its session.

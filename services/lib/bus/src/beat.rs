@@ -5,6 +5,7 @@
 //! unless told to.
 
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use redis::pipe;
 use tmtp_domain::{GatewayId, WorkerId};
@@ -66,6 +67,18 @@ impl Bus {
     /// The same for workers.
     pub async fn live_workers(&self) -> Result<Vec<(WorkerId, u64)>, Error> {
         Ok(self.beats(keys::WORKERS).await?.into_iter().map(|(id, beat)| (WorkerId(id), beat)).collect())
+    }
+
+    /// For how long Redis has not been emptied, at least. One that is found empty is new from now on.
+    pub async fn age(&self) -> Result<Duration, Error> {
+        let ((seconds, micros), since): ((u64, u64), Option<u64>) =
+            self.link.pipeline(pipe().cmd("TIME").cmd("GET").arg(keys::SINCE)).await?;
+        let now = seconds * 1_000_000 + micros;
+        if let Some(since) = since {
+            return Ok(Duration::from_micros(now.saturating_sub(since)));
+        }
+        self.link.command::<()>(redis::cmd("SET").arg(keys::SINCE).arg(now).arg("NX")).await?;
+        Ok(Duration::ZERO)
     }
 
     async fn beat(&self, hash: &str, id: Uuid, previous: u64, beat: u64) -> Result<Beat, Error> {

@@ -9,6 +9,8 @@ pub(crate) const WORKERS: &str = "tmtp:workers";
 pub(crate) const SITES: &str = "tmtp:sites";
 pub(crate) const SITES_INDEX: &str = "tmtp:sites:index";
 pub(crate) const SITES_META: &str = "tmtp:sites:meta";
+/// When somebody first found this Redis without memory, in microseconds of its own clock.
+pub(crate) const SINCE: &str = "tmtp:since";
 pub(crate) const PARKED: &str = "tmtp:parked";
 
 /// The field of an entry that holds its octets.

@@ -54,6 +54,21 @@ pub struct Envelope {
     pub command: Command,
 }
 
+impl Envelope {
+    /// The number of a `Detach` that ends a session of which its gateway knows nothing, and so not its next number either.
+    pub const GONE: u64 = u64::MAX;
+
+    /// Says that this gateway has no such session. `site` is not looked at.
+    pub fn gone(site: SiteId, session: SessionId) -> Self {
+        Self { site, session, seq: Self::GONE, trace: None, command: Command::Detach }
+    }
+
+    /// What [`Self::gone`] says.
+    pub fn is_gone(&self) -> bool {
+        self.seq == Self::GONE && matches!(self.command, Command::Detach)
+    }
+}
+
 /// A digest of a request's raw header, its id included, and data (the first half of a SHA-256). With the node it tells
 /// a resent request from a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -92,7 +107,7 @@ pub enum Command {
     /// Opens a session again that has been opened before: at a new owner of the shard, or after a loss.
     #[serde(rename = "attach")]
     Attach(Attach),
-    /// Ends the session. Frees its node.
+    /// Ends the session. Frees its node. Under the number [`Envelope::GONE`] it counts whatever the session expects next.
     #[serde(rename = "detach")]
     Detach,
     /// Says that this gateway has attached all its sessions of the shard to the owner of this epoch.

@@ -227,6 +227,9 @@ pub enum LoginRefusal {
     /// The site takes no registrations.
     #[serde(rename = "n")]
     RegistrationClosed,
+    /// The database does not take the new user.
+    #[serde(rename = "r")]
+    RegistrationFailed,
 }
 
 impl LoginRefusal {
@@ -237,6 +240,7 @@ impl LoginRefusal {
             Self::AlreadyConnected => "node already connected",
             // The protocol has no text of its own for a site that takes nobody; this one is what clients know.
             Self::RegistrationClosed => "authentication required",
+            Self::RegistrationFailed => "register failure",
         }
     }
 }

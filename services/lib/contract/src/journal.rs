@@ -107,7 +107,8 @@ pub struct Receipt {
 pub struct ReceiptPack;
 
 impl ReceiptPack {
-    const OCTETS: usize = 32;
+    /// Octets of one receipt in a pack.
+    pub const OCTETS: usize = 32;
 
     /// Packs them in their order.
     pub fn pack<'r>(receipts: impl ExactSizeIterator<Item = &'r Receipt>) -> Vec<u8> {

@@ -42,7 +42,7 @@ pub use key::{KeyMode, KeySecret};
 pub use member::{Member, MemberStatus, NODES_MAX, Node};
 pub use name::{NameHolder, claim, ping};
 pub use posted::Posted;
-pub use presence::{CONTACTS_MAX, Notice, OhiAct, OhiItem, Presence, by_receiver};
+pub use presence::{CONTACTS_MAX, Notice, OhiAct, OhiItem, Presence, by_receiver, list_fits};
 pub use recipients::{Audience, Owed, Recipient, RecipientKind, Sender, parse_uid};
 pub use refusal::Refusal;
 pub use site::{Registration, Site, SiteStatus, shard_of};

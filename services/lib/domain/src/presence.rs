@@ -74,6 +74,18 @@ struct Shown<S> {
     version: u64,
 }
 
+/// Whether a message that passes this list on can be written as a frame, whose header has 65,535 octets at most. Its items
+/// are spelled longer than in the request. All of them name users; so nothing has to be escaped.
+pub fn list_fits(act: OhiAct, list: &[OhiItem]) -> bool {
+    // The other fields, all of a fixed length but the headsum, of which the longest counts.
+    const REST: usize = 170;
+    let digits = |number: i8| number.to_string().len();
+    let items: usize =
+        list.iter().map(|item| r#"{"Id":"","Type":},"#.len() + item.id.len() + digits(item.kind)).sum();
+    // There is no comma behind the last.
+    REST + act.word().len() + items <= 65_535 + 1
+}
+
 impl<S> Default for Presence<S> {
     fn default() -> Self {
         Self { showing: HashMap::new(), watched: HashMap::new() }

@@ -61,6 +61,23 @@ impl Audience {
         Self { sender, users: BTreeSet::new(), names_sender: false }
     }
 
+    /// Of what the sender writes to one user: that user, and the sender's other nodes.
+    pub fn to_user(sender: Sender, uid: Uid) -> Self {
+        let mut audience = Self::of(sender);
+        audience.add(uid);
+        audience.add_own_nodes();
+        audience
+    }
+
+    /// Of what the sender has done to a group: those who belong to it now, also somebody who does not any more, and the
+    /// sender's other nodes.
+    pub fn to_group(sender: Sender, group: &Group, also: Option<Uid>) -> Self {
+        let mut audience = Self::of(sender);
+        group.joined().chain(also).for_each(|uid| audience.add(uid));
+        audience.add_own_nodes();
+        audience
+    }
+
     /// Walks a request's list in order; the first error decides. `member` and `group` look up what the same site has.
     pub fn add_list<'g>(
         &mut self,
@@ -91,11 +108,6 @@ impl Audience {
     pub fn add(&mut self, uid: Uid) {
         self.names_sender |= uid == self.sender.uid;
         self.users.insert(uid);
-    }
-
-    /// Those who belong to a group, the sender too if it does.
-    pub fn add_joined(&mut self, group: &Group) {
-        group.joined().for_each(|uid| self.add(uid));
     }
 
     /// The sender as an implicit item: its other nodes get copies of what it sends.

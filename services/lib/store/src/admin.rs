@@ -2,13 +2,19 @@
 //! [`AdminTx`].
 
 mod audit;
+mod erase;
+mod job;
 mod key;
+mod read;
 mod request;
 mod settled;
 mod site;
 
 pub use audit::{AuditEntry, AuditFilter, NewAudit};
+pub use erase::Erasure;
+pub use job::{Hold, Job, JobEnd, JobFilter, JobState, NewJob, Progress, TakenJob};
 pub use key::{ApiKey, NewApiKey};
+pub use read::SiteRead;
 pub use request::Claim;
 pub(crate) use settled::settle_admin;
 pub use settled::{AdminRecord, SETTLED_BY_WORKER, Settled};

@@ -1,9 +1,11 @@
 //! Which bodies of the body store are referred to, and which may not be any more.
 //!
 //! A row of `body` says one or the other, so that its key decides between a commit that begins to refer to a body and
-//! a sweep that removes it at the same moment: one of the two finds the other's row.
+//! a sweep that removes it at the same moment: one of the two finds the other's row. And it says which bodies are to be
+//! removed because their message is delivered, so that this outlives whoever was about to do it.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -49,7 +51,7 @@ impl Store {
         rows.iter().map(name).collect()
     }
 
-    /// Those of these bodies that were condemned.
+    /// Those of these bodies that no message may refer to any more: condemned, or freed.
     pub async fn bodies_condemned(
         &self,
         bodies: &[(SiteId, BodyId)],
@@ -61,13 +63,44 @@ impl Store {
         let rows = sqlx::query(
             "SELECT b.site_id, b.body_id FROM unnest($1::uuid[], $2::uuid[]) AS w (site_id, body_id)
              JOIN body b ON b.site_id = w.site_id AND b.body_id = w.body_id
-             WHERE b.swept_at IS NOT NULL",
+             WHERE b.swept_at IS NOT NULL OR b.freed_at IS NOT NULL",
         )
         .bind(&sites)
         .bind(&ids)
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(name).collect()
+    }
+
+    /// Up to `limit` bodies that were freed longer ago than `since` and that nobody has removed yet; the oldest first.
+    pub async fn bodies_freed(
+        &self,
+        since: Duration,
+        limit: u32,
+    ) -> Result<Vec<(SiteId, StoredBody)>, Error> {
+        let rows = sqlx::query(
+            "SELECT site_id, body_id, len, chunk FROM body
+             WHERE freed_at <= now() - $1 * interval '1 ms' ORDER BY freed_at LIMIT $2",
+        )
+        .bind(since.as_secs_f64() * 1_000.0)
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(stored).collect()
+    }
+
+    /// Forgets bodies that were freed, and have been removed from the body store by now.
+    pub async fn forget_freed(&self, bodies: &[(SiteId, BodyId)]) -> Result<(), Error> {
+        let (sites, ids) = columns(bodies);
+        sqlx::query(
+            "DELETE FROM body b USING unnest($1::uuid[], $2::uuid[]) AS w (site_id, body_id)
+             WHERE b.site_id = w.site_id AND b.body_id = w.body_id AND b.freed_at IS NOT NULL",
+        )
+        .bind(&sites)
+        .bind(&ids)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
     }
 
     /// Forgets bodies that were condemned a month ago: no upload takes so long. Reads the whole table.
@@ -81,6 +114,16 @@ impl Store {
 
 fn columns(bodies: &[(SiteId, BodyId)]) -> (Vec<Uuid>, Vec<Uuid>) {
     bodies.iter().map(|(site, body)| (site.0, body.0)).unzip()
+}
+
+/// A site and a body, from the columns of `body` in the order of its table.
+pub(crate) fn stored(row: &PgRow) -> Result<(SiteId, StoredBody), Error> {
+    let body = StoredBody {
+        id: BodyId(row.try_get(1)?),
+        len: row.try_get::<i64, _>(2)?.cast_unsigned(),
+        chunk: row.try_get::<i32, _>(3)?.cast_unsigned(),
+    };
+    Ok((SiteId(row.try_get(0)?), body))
 }
 
 fn name(row: &PgRow) -> Result<(SiteId, BodyId), Error> {

@@ -119,7 +119,7 @@ pub enum Change {
     },
     /// A request of an admin was carried out.
     Admin(Box<AdminRecord>),
-    /// No message refers to this body any more.
+    /// No message refers to this body any more, if one ever did; it is to be removed.
     BodyFree {
         /// Where.
         site: SiteId,
@@ -135,8 +135,8 @@ pub enum CommitError {
     /// batch was committed. Read the shards again: they are lost, or this very commit has happened before.
     #[error("fenced: a shard has moved on")]
     Fenced,
-    /// A body that a message of the batch refers to was condemned meanwhile ([`Store::condemn_bodies`]). Nothing of the
-    /// batch was committed.
+    /// A body that a message of the batch refers to was condemned meanwhile ([`Store::condemn_bodies`]), or freed. Nothing
+    /// of the batch was committed.
     #[error("a body of the batch has been removed")]
     BodyGone,
     /// The database failed. Whether the commit happened is unknown when the connection was lost meanwhile.
@@ -217,7 +217,7 @@ struct Rows<'c> {
     /// The last of each: a statement can write a row only once.
     places: BTreeMap<(Uuid, &'c str, &'c [u8]), &'c Membership>,
     held: (Vec<Uuid>, Vec<Uuid>, Vec<i64>, Vec<i32>),
-    free: (Vec<Uuid>, Vec<Uuid>),
+    free: (Vec<Uuid>, Vec<Uuid>, Vec<i64>, Vec<i32>),
 }
 
 /// Aliases, and groups, which have no uid.
@@ -273,6 +273,8 @@ impl<'c> Rows<'c> {
             Change::BodyFree { site, body } => {
                 self.free.0.push(site.0);
                 self.free.1.push(body.id.0);
+                self.free.2.push(body.len.cast_signed());
+                self.free.3.push(body.chunk.cast_signed());
             }
             // These are done one by one, in their order.
             Change::CopyInbox { .. } | Change::MemberStatus { .. } | Change::Admin(_) => {}
@@ -344,15 +346,7 @@ async fn change_rows(commit: &Commit, tx: &mut Transaction<'static, Postgres>) -
         }
     }
     if !rows.free.0.is_empty() {
-        sqlx::query(
-            "DELETE FROM body b USING unnest($1::uuid[], $2::uuid[]) AS f (site_id, body_id)
-             WHERE b.site_id = f.site_id AND b.body_id = f.body_id",
-        )
-        .bind(&rows.free.0)
-        .bind(&rows.free.1)
-        .execute(&mut **tx)
-        .await
-        .map_err(Error::from)?;
+        free_bodies(&rows, tx).await?;
     }
     Ok(())
 }
@@ -383,13 +377,14 @@ async fn write_places(rows: &Rows<'_>, tx: &mut Transaction<'static, Postgres>) 
     Ok(())
 }
 
-/// Rows that are there and not condemned are left as they are, and not returned; a condemned one is.
+/// Rows of bodies that may be referred to are left as they are, and not returned; one that is condemned or freed is.
 async fn hold_bodies(rows: &Rows<'_>, tx: &mut Transaction<'static, Postgres>) -> Result<(), CommitError> {
     let held = sqlx::query_scalar::<_, bool>(
         "INSERT INTO body (site_id, body_id, len, chunk)
          SELECT DISTINCT ON (1, 2) * FROM unnest($1::uuid[], $2::uuid[], $3::int8[], $4::int4[])
-         ON CONFLICT (site_id, body_id) DO UPDATE SET swept_at = body.swept_at WHERE body.swept_at IS NOT NULL
-         RETURNING swept_at IS NOT NULL",
+         ON CONFLICT (site_id, body_id) DO UPDATE SET swept_at = body.swept_at
+             WHERE body.swept_at IS NOT NULL OR body.freed_at IS NOT NULL
+         RETURNING swept_at IS NOT NULL OR freed_at IS NOT NULL",
     )
     .bind(&rows.held.0)
     .bind(&rows.held.1)
@@ -399,6 +394,23 @@ async fn hold_bodies(rows: &Rows<'_>, tx: &mut Transaction<'static, Postgres>) -
     .await
     .map_err(Error::from)?;
     if held.contains(&true) { Err(CommitError::BodyGone) } else { Ok(()) }
+}
+
+/// A message that nobody was owed has freed its body without ever holding it.
+async fn free_bodies(rows: &Rows<'_>, tx: &mut Transaction<'static, Postgres>) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO body (site_id, body_id, len, chunk, freed_at)
+         SELECT DISTINCT ON (1, 2) f.*, now()
+         FROM unnest($1::uuid[], $2::uuid[], $3::int8[], $4::int4[]) AS f (site_id, body_id, len, chunk)
+         ON CONFLICT (site_id, body_id) DO UPDATE SET freed_at = now() WHERE body.swept_at IS NULL",
+    )
+    .bind(&rows.free.0)
+    .bind(&rows.free.1)
+    .bind(&rows.free.2)
+    .bind(&rows.free.3)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 async fn copy_inbox(change: &Change, tx: &mut Transaction<'static, Postgres>) -> Result<(), Error> {

@@ -20,16 +20,17 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Executor, Row};
 
 pub use admin::{
-    AdminRecord, AdminTx, ApiKey, AuditEntry, AuditFilter, Claim, NewApiKey, NewAudit, SETTLED_BY_WORKER,
-    Settled, SiteChange, SiteFilter, SiteKind, SiteRecord, SiteTurn,
+    AdminRecord, AdminTx, ApiKey, AuditEntry, AuditFilter, Claim, Erasure, Hold, Job, JobEnd, JobFilter,
+    JobState, NewApiKey, NewAudit, NewJob, Progress, SETTLED_BY_WORKER, Settled, SiteChange, SiteFilter,
+    SiteKind, SiteRead, SiteRecord, SiteTurn, TakenJob,
 };
 pub use body::StoredBody;
 pub use commit::{Change, Commit, CommitError, ShardCommit};
 pub use inbox::{Depth, Page, PageRequest, RowMessage};
-pub use recover::Recovery;
+pub use recover::{ReceiptsFrom, Recovery};
 pub use shard::{Heartbeat, OwnedShard};
 pub use site::{CreateSite, CreateSiteError};
-pub use spill::{InboxRow, MessageRow, RowAck, Spill, Spilled};
+pub use spill::{InboxRow, MessageRow, Part, Refused, RowAck, Spill, Spilled};
 
 /// Why a statement did not succeed, by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +96,11 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../../migrations
 /// The number of shards of a new deployment.
 pub const SHARDS_DEFAULT: u16 = 64;
 
+/// A commit that is confirmed survives a crash (invariant I1), whatever the server, the database or the role has as its
+/// default. A default that promises even more stays.
+const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', false)
+    WHERE current_setting('synchronous_commit') <> 'remote_apply'";
+
 /// A pool of connections. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -111,6 +117,9 @@ impl Store {
             // A connection of the pool has been idle for microseconds when the next batch takes it; a dead one shows
             // as an error of the statement, which every caller handles anyway.
             .test_before_acquire(false)
+            .after_connect(|connection, _| {
+                Box::pin(async move { connection.execute(DURABLE).await.map(drop) })
+            })
             .connect_with(options.disable_statement_logging())
             .await?;
         Ok(Self { pool })
@@ -179,11 +188,13 @@ impl Store {
         u16::try_from(shards).map_err(|_| Error::Unreadable("deployment.shards".into()))
     }
 
-    /// Counts of what waits, for demonstrations and checks: journal entries, messages, inbox rows, referenced bodies.
+    /// Counts of what waits, for demonstrations and checks: journal entries, messages, inbox rows, bodies that are
+    /// referred to or not removed yet, and chunks of bodies.
     pub async fn waiting(&self) -> Result<Waiting, Error> {
         let row = sqlx::query(
             "SELECT (SELECT count(*) FROM journal), (SELECT count(*) FROM message),
-                    (SELECT count(*) FROM inbox), (SELECT count(*) FROM body WHERE swept_at IS NULL)",
+                    (SELECT count(*) FROM inbox), (SELECT count(*) FROM body WHERE swept_at IS NULL),
+                    (SELECT count(*) FROM body_chunk)",
         )
         .fetch_one(&self.pool)
         .await?;
@@ -192,6 +203,7 @@ impl Store {
             messages: row.try_get(1)?,
             inbox: row.try_get(2)?,
             bodies: row.try_get(3)?,
+            chunks: row.try_get(4)?,
         })
     }
 }
@@ -205,8 +217,10 @@ pub struct Waiting {
     pub messages: i64,
     /// Nodes that are owed spilled messages.
     pub inbox: i64,
-    /// Bodies that messages refer to.
+    /// Bodies that messages refer to, or did until they were delivered, as long as they are not removed.
     pub bodies: i64,
+    /// Chunks of bodies, when the body store is this database.
+    pub chunks: i64,
 }
 
 /// A uid from a row.

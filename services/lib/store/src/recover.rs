@@ -1,7 +1,5 @@
 //! What a new owner of shards reads: journal entries that are not spilled, and the receipts of the dedupe window.
 
-use std::collections::HashMap;
-
 use sqlx::Row;
 use tmtp_domain::ShardId;
 
@@ -16,35 +14,61 @@ pub struct Recovery {
     pub receipts: Vec<Vec<u8>>,
 }
 
+/// Which receipts a new owner of shards reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReceiptsFrom {
+    /// Those in packs whose youngest is younger than this (ms since 1970).
+    pub after_ms: i64,
+    /// There are older ones within the window, and they are too many.
+    pub is_cut: bool,
+}
+
 impl Store {
-    /// Reads what is left of these shards. Receipts younger than `receipts_after_ms` (ms since 1970) count.
-    pub async fn recover(
+    /// From when on the receipts of these shards have at most so many octets together: the youngest count most.
+    /// `after_ms` (ms since 1970) is where the dedupe window begins.
+    pub async fn receipts_from(
         &self,
         shards: &[ShardId],
-        receipts_after_ms: i64,
-    ) -> Result<HashMap<ShardId, Recovery>, Error> {
+        after_ms: i64,
+        octets_max: u64,
+    ) -> Result<ReceiptsFrom, Error> {
         let ids: Vec<i16> = shards.iter().map(|shard| shard.0.cast_signed()).collect();
-        let mut found: HashMap<ShardId, Recovery> =
-            shards.iter().map(|shard| (*shard, Recovery::default())).collect();
-        // One snapshot for both: a spill between two reads would hide what it moves.
-        let rows = sqlx::query(
-            "SELECT shard_id, false AS is_receipts, seq, 0::int8 AS until_ms, entry AS octets
-             FROM journal WHERE shard_id = ANY($1)
-             UNION ALL
-             SELECT shard_id, true, seq, until_ms, pack
-             FROM receipts WHERE shard_id = ANY($1) AND until_ms > $2
-             ORDER BY 1, 2, 4, 3",
+        // The length of a pack is known without reading it. Packs of one time are read all or not at all.
+        let cut: Option<i64> = sqlx::query_scalar(
+            "SELECT max(until_ms) FROM (
+                 SELECT until_ms, sum(octet_length(pack)) OVER (ORDER BY until_ms DESC) AS octets
+                 FROM receipts WHERE shard_id = ANY($1) AND until_ms > $2) packs
+             WHERE octets > $3",
         )
         .bind(&ids)
+        .bind(after_ms)
+        .bind(i64::try_from(octets_max).unwrap_or(i64::MAX))
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(ReceiptsFrom { after_ms: cut.unwrap_or(after_ms), is_cut: cut.is_some() })
+    }
+
+    /// Reads what is left of a shard. Receipts in packs younger than `receipts_after_ms` (ms since 1970) count. The
+    /// journal has what was committed within a spill period; so one shard at a time.
+    pub async fn recover(&self, shard: ShardId, receipts_after_ms: i64) -> Result<Recovery, Error> {
+        // One snapshot for both: a spill between two reads would hide what it moves.
+        let rows = sqlx::query(
+            "SELECT false AS is_receipts, seq, 0::int8 AS until_ms, entry AS octets
+             FROM journal WHERE shard_id = $1
+             UNION ALL
+             SELECT true, seq, until_ms, pack
+             FROM receipts WHERE shard_id = $1 AND until_ms > $2
+             ORDER BY 1, 3, 2",
+        )
+        .bind(shard.0.cast_signed())
         .bind(receipts_after_ms)
         .fetch_all(&self.pool)
         .await?;
+        let mut left = Recovery::default();
         for row in rows {
-            let shard = ShardId(row.try_get::<i16, _>(0)?.cast_unsigned());
-            let left = found.entry(shard).or_default();
-            let list = if row.try_get(1)? { &mut left.receipts } else { &mut left.journal };
-            list.push(row.try_get(4)?);
+            let list = if row.try_get(0)? { &mut left.receipts } else { &mut left.journal };
+            list.push(row.try_get(3)?);
         }
-        Ok(found)
+        Ok(left)
     }
 }

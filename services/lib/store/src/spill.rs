@@ -1,7 +1,9 @@
 //! The spill: what is still owed becomes rows, what was acked leaves the rows, and the journal becomes empty.
 
+mod careful;
+
 use bytes::Bytes;
-use sqlx::{Postgres, Row, Transaction};
+use sqlx::{PgConnection, Postgres, Row, Transaction};
 use tmtp_domain::{BodyId, Epoch, MsgId, NodeNum, ShardId, SiteId, Uid};
 use uuid::Uuid;
 
@@ -68,16 +70,39 @@ pub struct RowAck {
 }
 
 /// What a spill has freed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Spilled {
-    /// Bodies that nobody refers to any more; to be removed from the body store.
+    /// Bodies that nobody refers to any more; to be removed from the body store, and then forgotten
+    /// ([`Store::forget_freed`]).
     pub free: Vec<(SiteId, StoredBody)>,
+    /// What the database did not take, when it was asked to take the rest.
+    pub refused: Vec<Refused>,
+}
+
+/// A part of a spill that the database does not take.
+#[derive(Debug)]
+pub struct Refused {
+    /// Which.
+    pub part: Part,
+    /// Why.
+    pub error: Error,
+}
+
+/// What parts a spill has, for [`Refused`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// A message. It is in `message_parked` instead, with its places.
+    Message(SiteId, MsgId),
+    /// An ack of a message in rows. The row stays, so the message comes again.
+    Ack(SiteId, MsgId),
+    /// The receipts. Requests of the period, sent again, are not recognised.
+    Receipts,
 }
 
 impl Store {
     /// Spills one shard: everything its journal holds up to now is in `spill` or done with. `Fenced` when the shard
     /// has another owner; then nothing was changed. The same spill may be made again when its answer was lost: it
-    /// changes nothing then. (What it freed is not told again; the sweep finds that.)
+    /// changes nothing then. (What it freed is not told again; [`Store::bodies_freed`] tells.)
     pub async fn spill(
         &self,
         shard: ShardId,
@@ -85,6 +110,36 @@ impl Store {
         commits: i64,
         spill: &Spill,
     ) -> Result<Spilled, CommitError> {
+        let mut tx = self.begin_spill(shard, epoch, commits).await?;
+        write_messages(&spill.messages, &mut tx).await?;
+        write_inbox(&spill.inbox, &mut tx).await?;
+        let free = apply_acks(&spill.acks, &mut tx).await?;
+        write_receipts(shard, commits, spill, &mut tx).await?;
+        end_spill(shard, commits, tx).await?;
+        Ok(Spilled { free, refused: Vec::new() })
+    }
+
+    /// [`Store::spill`] after that was refused because of what it holds ([`Error::is_about_data`]): finds what the
+    /// database does not take, and does without it. Messages among that are parked, with the places they are owed to.
+    pub async fn spill_carefully(
+        &self,
+        shard: ShardId,
+        epoch: Epoch,
+        commits: i64,
+        spill: &Spill,
+    ) -> Result<Spilled, CommitError> {
+        let mut tx = self.begin_spill(shard, epoch, commits).await?;
+        let spilled = careful::write(shard, commits, spill, &mut tx).await?;
+        end_spill(shard, commits, tx).await?;
+        Ok(spilled)
+    }
+
+    async fn begin_spill(
+        &self,
+        shard: ShardId,
+        epoch: Epoch,
+        commits: i64,
+    ) -> Result<Transaction<'static, Postgres>, CommitError> {
         let mut tx = self.pool.begin().await.map_err(Error::from)?;
         let held =
             sqlx::query("SELECT 1 FROM shard WHERE shard_id = $1 AND epoch = $2 AND commits = $3 FOR UPDATE")
@@ -94,48 +149,44 @@ impl Store {
                 .fetch_optional(&mut *tx)
                 .await
                 .map_err(Error::from)?;
-        if held.is_none() {
-            return Err(CommitError::Fenced);
-        }
-        write_messages(&spill.messages, &mut tx).await?;
-        write_inbox(&spill.inbox, &mut tx).await?;
-        let free = apply_acks(&spill.acks, &mut tx).await?;
-        write_receipts(shard, commits, spill, &mut tx).await?;
-        sqlx::query("DELETE FROM journal WHERE shard_id = $1 AND seq <= $2")
-            .bind(shard.0.cast_signed())
-            .bind(commits)
-            .execute(&mut *tx)
-            .await
-            .map_err(Error::from)?;
-        tx.commit().await.map_err(Error::from)?;
-        Ok(Spilled { free })
+        if held.is_some() { Ok(tx) } else { Err(CommitError::Fenced) }
     }
+}
+
+async fn end_spill(
+    shard: ShardId,
+    commits: i64,
+    mut tx: Transaction<'static, Postgres>,
+) -> Result<(), Error> {
+    sqlx::query("DELETE FROM journal WHERE shard_id = $1 AND seq <= $2")
+        .bind(shard.0.cast_signed())
+        .bind(commits)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// Octets of messages that one statement writes, more or less: what it sends is copied twice on its way, and a spill must
 /// not cost a multiple of what it spills.
 const STATEMENT_OCTETS: usize = 512 * 1024;
+/// Places or acks that one statement writes: one message may be owed to thousands of nodes.
+const STATEMENT_ROWS: usize = 5_000;
 
-async fn write_messages(
-    messages: &[MessageRow],
-    tx: &mut Transaction<'static, Postgres>,
-) -> Result<(), Error> {
+async fn write_messages(messages: &[MessageRow], db: &mut PgConnection) -> Result<(), Error> {
     let mut octets = 0;
     let mut from = 0;
     for (index, row) in messages.iter().enumerate() {
         octets += row.header.len() + row.body.as_ref().map_or(0, Bytes::len);
         if octets >= STATEMENT_OCTETS {
-            write_some_messages(&messages[from..=index], tx).await?;
+            write_some_messages(&messages[from..=index], db).await?;
             (octets, from) = (0, index + 1);
         }
     }
-    if from < messages.len() { write_some_messages(&messages[from..], tx).await } else { Ok(()) }
+    if from < messages.len() { write_some_messages(&messages[from..], db).await } else { Ok(()) }
 }
 
-async fn write_some_messages(
-    messages: &[MessageRow],
-    tx: &mut Transaction<'static, Postgres>,
-) -> Result<(), Error> {
+async fn write_some_messages(messages: &[MessageRow], db: &mut PgConnection) -> Result<(), Error> {
     let sites: Vec<Uuid> = messages.iter().map(|row| row.site.0).collect();
     let ids: Vec<i64> = messages.iter().map(|row| row.msg_id.to_i64()).collect();
     let owed: Vec<i32> = messages.iter().map(|row| row.owed.cast_signed()).collect();
@@ -153,15 +204,19 @@ async fn write_some_messages(
     .bind(&headers)
     .bind(&bodies)
     .bind(&body_ids)
-    .execute(&mut **tx)
+    .execute(&mut *db)
     .await?;
     Ok(())
 }
 
-async fn write_inbox(inbox: &[InboxRow], tx: &mut Transaction<'static, Postgres>) -> Result<(), Error> {
-    if inbox.is_empty() {
-        return Ok(());
+async fn write_inbox(inbox: &[InboxRow], db: &mut PgConnection) -> Result<(), Error> {
+    for piece in inbox.chunks(STATEMENT_ROWS) {
+        write_some_places(piece, db).await?;
     }
+    Ok(())
+}
+
+async fn write_some_places(inbox: &[InboxRow], db: &mut PgConnection) -> Result<(), Error> {
     let sites: Vec<Uuid> = inbox.iter().map(|row| row.site.0).collect();
     let uids: Vec<&[u8]> = inbox.iter().map(|row| row.uid.0.as_slice()).collect();
     let nodes: Vec<i16> = inbox.iter().map(|row| row.node.0).collect();
@@ -177,20 +232,23 @@ async fn write_inbox(inbox: &[InboxRow], tx: &mut Transaction<'static, Postgres>
     .bind(&nodes)
     .bind(&urgencies)
     .bind(&ids)
-    .execute(&mut **tx)
+    .execute(&mut *db)
     .await?;
     Ok(())
 }
 
-/// Removes acked rows, and messages with their last one. The look-ups are by row address from an index scan per ack,
-/// which no statistics can turn into a scan of the table.
-async fn apply_acks(
-    acks: &[RowAck],
-    tx: &mut Transaction<'static, Postgres>,
-) -> Result<Vec<(SiteId, StoredBody)>, Error> {
-    if acks.is_empty() {
-        return Ok(Vec::new());
+/// Removes acked rows, and messages with their last one; returns the bodies that this frees.
+async fn apply_acks(acks: &[RowAck], db: &mut PgConnection) -> Result<Vec<(SiteId, StoredBody)>, Error> {
+    let mut free = Vec::new();
+    for piece in acks.chunks(STATEMENT_ROWS) {
+        free.extend(apply_some_acks(piece, db).await?);
     }
+    Ok(free)
+}
+
+/// The look-ups are by row address from an index scan per ack,
+/// which no statistics can turn into a scan of the table.
+async fn apply_some_acks(acks: &[RowAck], db: &mut PgConnection) -> Result<Vec<(SiteId, StoredBody)>, Error> {
     let sites: Vec<Uuid> = acks.iter().map(|ack| ack.site.0).collect();
     let uids: Vec<&[u8]> = acks.iter().map(|ack| ack.uid.0.as_slice()).collect();
     let nodes: Vec<i16> = acks.iter().map(|ack| ack.node.0).collect();
@@ -214,7 +272,7 @@ async fn apply_acks(
     .bind(&uids)
     .bind(&nodes)
     .bind(&ids)
-    .fetch_all(&mut **tx)
+    .fetch_all(&mut *db)
     .await?;
 
     let (mut done_sites, mut done_ids) = (Vec::new(), Vec::new());
@@ -235,32 +293,22 @@ async fn apply_acks(
                           WHERE m.site_id = d.site_id AND m.msg_id = d.msg_id OFFSET 0) found))
              RETURNING site_id, body_id
          )
-         DELETE FROM body b USING gone g
+         UPDATE body b SET freed_at = now() FROM gone g
          WHERE g.body_id IS NOT NULL AND b.site_id = g.site_id AND b.body_id = g.body_id
          RETURNING b.site_id, b.body_id, b.len, b.chunk",
     )
     .bind(&done_sites)
     .bind(&done_ids)
-    .fetch_all(&mut **tx)
+    .fetch_all(&mut *db)
     .await?;
-    freed
-        .iter()
-        .map(|row| {
-            let body = StoredBody {
-                id: BodyId(row.try_get(1)?),
-                len: row.try_get::<i64, _>(2)?.cast_unsigned(),
-                chunk: row.try_get::<i32, _>(3)?.cast_unsigned(),
-            };
-            Ok((SiteId(row.try_get(0)?), body))
-        })
-        .collect()
+    freed.iter().map(crate::body::stored).collect()
 }
 
 async fn write_receipts(
     shard: ShardId,
     commits: i64,
     spill: &Spill,
-    tx: &mut Transaction<'static, Postgres>,
+    db: &mut PgConnection,
 ) -> Result<(), Error> {
     let id = shard.0.cast_signed();
     if let Some((until_ms, pack)) = &spill.receipts {
@@ -271,13 +319,13 @@ async fn write_receipts(
             .bind(until_ms)
             .bind(commits)
             .bind(pack)
-            .execute(&mut **tx)
+            .execute(&mut *db)
             .await?;
     }
     sqlx::query("DELETE FROM receipts WHERE shard_id = $1 AND until_ms < $2")
         .bind(id)
         .bind(spill.forget_receipts_before_ms)
-        .execute(&mut **tx)
+        .execute(&mut *db)
         .await?;
     Ok(())
 }

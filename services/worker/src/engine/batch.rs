@@ -1,5 +1,6 @@
 //! One batch: load, decide, commit, tell.
 
+use std::collections::HashMap;
 use std::time::Instant;
 
 use tmtp_bus::Read;
@@ -13,7 +14,14 @@ use super::{Engine, kind, now};
 use crate::home::{Facts, Wanted, World};
 
 /// A command on its way to its home.
-type Incoming = (ShardId, GatewayId, Envelope);
+struct Incoming {
+    shard: ShardId,
+    gateway: GatewayId,
+    envelope: Envelope,
+    /// The entry of the stream that ends with this command. Only when it is decided has the shard come so far: commands
+    /// behind it may be decided in a later batch, and what a commit names as applied is not read again.
+    ends: Option<(u64, u64)>,
+}
 
 /// Messages whose traces are remembered until they are delivered.
 const TRACES_MAX: usize = 10_000;
@@ -22,12 +30,27 @@ impl Engine {
     /// Applies the entries that are new to their homes.
     pub(super) async fn process(&mut self, batch: Vec<Read>) {
         let mut incoming: Vec<Incoming> = Vec::with_capacity(batch.len() * 4);
-        for read in batch {
-            let Some(home) = self.homes.get_mut(&read.shard) else { continue };
-            if home.advance((read.id.ms, read.id.seq)) {
-                let gateway = read.entry.gateway;
-                incoming
-                    .extend(read.entry.commands.into_iter().map(|envelope| (read.shard, gateway, envelope)));
+        let mut reached: HashMap<ShardId, (u64, u64)> = HashMap::new();
+        for Read { shard, id, entry, .. } in batch {
+            let Some(home) = self.homes.get_mut(&shard) else { continue };
+            let id = (id.ms, id.seq);
+            let reached = reached.entry(shard).or_insert(home.applied());
+            if id <= *reached {
+                continue;
+            }
+            *reached = id;
+            let gateway = entry.gateway;
+            incoming.extend(entry.commands.into_iter().map(|envelope| Incoming {
+                shard,
+                gateway,
+                envelope,
+                ends: None,
+            }));
+            match incoming.iter_mut().rev().find(|last| last.shard == shard) {
+                Some(last) => last.ends = Some(id),
+                None => {
+                    home.advance(id);
+                }
             }
         }
         self.decide(incoming).await;
@@ -37,9 +60,13 @@ impl Engine {
     pub(super) async fn resume_deferred(&mut self) {
         let mut incoming: Vec<Incoming> = Vec::new();
         for (shard, home) in &mut self.homes {
-            incoming.extend(
-                home.take_deferred().into_iter().map(|(gateway, envelope)| (*shard, gateway, envelope)),
-            );
+            let deferred = home.take_deferred().into_iter();
+            incoming.extend(deferred.map(|(gateway, envelope)| Incoming {
+                shard: *shard,
+                gateway,
+                envelope,
+                ends: None,
+            }));
         }
         if !incoming.is_empty() {
             self.decide(incoming).await;
@@ -51,11 +78,11 @@ impl Engine {
     async fn decide(&mut self, incoming: Vec<Incoming>) {
         self.isolation.forget(Instant::now());
         let (one_by_one, together): (Vec<Incoming>, Vec<Incoming>) =
-            incoming.into_iter().partition(|(shard, ..)| self.isolation.is_careful(*shard));
+            incoming.into_iter().partition(|one| self.isolation.is_careful(one.shard));
         self.decide_together(together).await;
-        for (shard, gateway, envelope) in one_by_one {
-            self.isolation.begin(Suspect::new(shard, gateway, &envelope));
-            self.decide_together(vec![(shard, gateway, envelope)]).await;
+        for one in one_by_one {
+            self.isolation.begin(Suspect::new(one.shard, one.gateway, &one.envelope));
+            self.decide_together(vec![one]).await;
             self.isolation.end();
         }
         // A gateway that was the last to be waited for sets logins free.
@@ -65,7 +92,7 @@ impl Engine {
     }
 
     async fn decide_together(&mut self, incoming: Vec<Incoming>) {
-        for (_, _, envelope) in &incoming {
+        for Incoming { envelope, .. } in &incoming {
             if let Command::Admin(request) = &envelope.command
                 && request.change == AdminChange::SiteChanged
             {
@@ -83,8 +110,9 @@ impl Engine {
                 return;
             }
             Loaded::Refused => {
-                for (shard, gateway, envelope) in &incoming {
-                    self.refuse(*shard, *gateway, envelope);
+                for one in &incoming {
+                    self.refuse(one.shard, one.gateway, &one.envelope);
+                    self.reach(one.shard, one.ends);
                 }
                 return self.commit_and_tell(false).await;
             }
@@ -93,7 +121,8 @@ impl Engine {
         let at = now();
         let mut spans = Vec::new();
         self.metrics.batch_commands.observe(f64::from(u32::try_from(incoming.len()).unwrap_or(u32::MAX)));
-        for (shard, gateway, envelope) in incoming {
+        for Incoming { shard, gateway, envelope, ends } in incoming {
+            self.reach(shard, ends);
             if self.isolation.has_convicts()
                 && self.isolation.is_convicted(&Suspect::new(shard, gateway, &envelope))
             {
@@ -102,7 +131,8 @@ impl Engine {
             }
             let Some(home) = self.homes.get_mut(&shard) else { continue };
             // A site lives on its own shard only: a gateway that says otherwise is out of date or wrong.
-            let speaks_for_gateway = matches!(envelope.command, Command::Present { .. });
+            let speaks_for_gateway =
+                matches!(envelope.command, Command::Present { .. }) || envelope.is_gone();
             if !speaks_for_gateway && self.sites.get(&envelope.site).is_none_or(|site| site.shard != shard) {
                 tracing::warn!(site.id = %envelope.site, %shard, "command for a site of another shard; dropped");
                 continue;
@@ -127,9 +157,9 @@ impl Engine {
         let mut asked = Wanted::default();
         loop {
             let mut wanted = Wanted::default();
-            for (shard, gateway, envelope) in incoming {
-                if let Some(home) = self.homes.get(shard) {
-                    home.wants(*gateway, envelope, &facts, &mut wanted);
+            for one in incoming {
+                if let Some(home) = self.homes.get(&one.shard) {
+                    home.wants(one.gateway, &one.envelope, &facts, &mut wanted);
                 }
             }
             // Nearly every batch ends here: what it needs is known.
@@ -141,6 +171,13 @@ impl Engine {
                 Loaded::Ready(more) => facts.extend(more),
                 other => return other,
             }
+        }
+    }
+
+    /// The entries of a shard's stream up to this one are decided, when one ends here.
+    fn reach(&mut self, shard: ShardId, ends: Option<(u64, u64)>) {
+        if let (Some(home), Some(entry)) = (self.homes.get_mut(&shard), ends) {
+            home.advance(entry);
         }
     }
 

@@ -275,6 +275,7 @@ impl Engine {
         if counts.iter().sum::<usize>() > most {
             let level = level(counts, most);
             self.homes.values_mut().for_each(|home| home.limit_receipts(level));
+            self.metrics.dedupe_cut_total.inc();
         }
     }
 
@@ -290,13 +291,28 @@ impl Engine {
         };
         let (epoch, commits) = (home.epoch(), home.commits());
         // Tried again in place: until it is certain whether the rows are there, nothing may be acked.
-        let mut attempt = 0;
+        let (mut attempt, mut carefully) = (0, false);
         let spilled: Spilled = loop {
-            match self.store.spill(shard, epoch, commits, &spill).await {
+            let spilling = async {
+                if carefully {
+                    self.store.spill_carefully(shard, epoch, commits, &spill).await
+                } else {
+                    self.store.spill(shard, epoch, commits, &spill).await
+                }
+            };
+            match spilling.await {
                 Ok(spilled) => break spilled,
                 Err(CommitError::Fenced) => {
                     self.metrics.commits_fenced_total.inc();
                     return self.lose(shard);
+                }
+                Err(error) if is_about_data(&error) && !carefully => {
+                    tracing::error!(
+                        %shard,
+                        error = &error as &dyn std::error::Error,
+                        "Postgres refused a spill; finding out which part of it"
+                    );
+                    carefully = true;
                 }
                 Err(error) => {
                     tracing::warn!(%shard, error = &error as &dyn std::error::Error, "cannot spill; trying again");
@@ -307,6 +323,11 @@ impl Engine {
                 }
             }
         };
+        for refused in &spilled.refused {
+            let (part, error) = (refused.part, &refused.error as &dyn std::error::Error);
+            tracing::error!(%shard, ?part, error, "Postgres does not take a part of a spill; see message_parked");
+            self.metrics.spill_refused_total.inc();
+        }
         if let Some(home) = self.homes.get_mut(&shard) {
             home.spilled(now());
         }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 use tmtp_bus::StreamId;
-use tmtp_contract::Event;
+use tmtp_contract::{Event, ReceiptPack};
 use tmtp_domain::{Epoch, GatewayId, ShardId};
 use tmtp_store::OwnedShard;
 
@@ -24,43 +24,75 @@ impl Engine {
             return;
         }
         let claimed = std::mem::take(&mut self.claimed);
-        if let Err(error) = self.take_up(&claimed, &gateways).await {
-            tracing::warn!(error = format!("{error:#}"), "cannot take up shards; trying again");
-            self.claimed = claimed;
-        }
-    }
-
-    async fn take_up(&mut self, rows: &[OwnedShard], gateways: &HashSet<GatewayId>) -> anyhow::Result<()> {
-        let at = now();
-        let shards: Vec<ShardId> = rows.iter().map(|row| row.shard).collect();
-        let window = i64::try_from(self.config.delivery.dedupe_window.as_millis()).unwrap_or(i64::MAX);
-        let left = self.store.recover(&shards, at.millis().saturating_sub(window)).await?;
-        for row in rows {
-            self.bus.raise_floor(row.shard, stream_id(row.last_entry)).await?;
-        }
-        let mut unreadable = Vec::new();
-        for row in rows {
-            let recovery = left.get(&row.shard).cloned().unwrap_or_default();
-            match Home::recover(row, &recovery, self.config.limits(), gateways.clone(), at) {
-                Ok(home) => {
-                    self.waiting_until.insert(row.shard, Instant::now() + self.config.shards.gateway_lease);
-                    self.homes.insert(row.shard, home);
-                    self.metrics.takeovers_total.inc();
-                }
+        let from = match self.receipts_from(&claimed).await {
+            Ok(from) => from,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "cannot take up shards; trying again");
+                self.claimed = claimed;
+                return;
+            }
+        };
+        let mut taken = Vec::with_capacity(claimed.len());
+        // One after the other: what is left of a shard is as much as it may have committed since its last spill.
+        for row in claimed {
+            match self.take_up(&row, from, &gateways).await {
+                Ok(()) => taken.push(row.shard),
                 Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::error!(shard = %row.shard, error, "cannot read the journal; leaving the shard to another");
-                    unreadable.push(row.shard);
+                    tracing::warn!(shard = %row.shard, error = format!("{error:#}"), "cannot take up a shard; trying again");
+                    self.claimed.push(row);
                 }
             }
         }
         self.show_reader();
-        if !unreadable.is_empty() {
-            self.store.release(self.worker, &unreadable).await?;
-        }
+        self.limit_receipts();
         for gateway in gateways {
-            self.call_sessions(*gateway, &shards).await;
+            self.call_sessions(gateway, &taken).await;
         }
+    }
+
+    /// Which receipts are read of shards that are taken up: of all that are within the window as many as this worker may
+    /// remember, the youngest.
+    async fn receipts_from(&self, rows: &[OwnedShard]) -> Result<i64, tmtp_store::Error> {
+        let shards: Vec<ShardId> = rows.iter().map(|row| row.shard).collect();
+        let window = i64::try_from(self.config.delivery.dedupe_window.as_millis()).unwrap_or(i64::MAX);
+        let begins = now().millis().saturating_sub(window);
+        let most = self.config.delivery.receipts_max.saturating_mul(ReceiptPack::OCTETS);
+        let most = u64::try_from(most).unwrap_or(u64::MAX);
+        let from = self.store.receipts_from(&shards, begins, most).await?;
+        if from.is_cut {
+            tracing::warn!(
+                "more requests within the dedupe window than may be remembered; the oldest are forgotten"
+            );
+            self.metrics.dedupe_cut_total.inc();
+        }
+        Ok(from.after_ms)
+    }
+
+    async fn take_up(
+        &mut self,
+        row: &OwnedShard,
+        receipts_after_ms: i64,
+        gateways: &HashSet<GatewayId>,
+    ) -> anyhow::Result<()> {
+        let left = self.store.recover(row.shard, receipts_after_ms).await?;
+        self.bus.raise_floor(row.shard, stream_id(row.last_entry)).await?;
+        match Home::recover(row, &left, self.config.limits(), gateways.clone(), now()) {
+            Ok(mut home) => {
+                if self.unknown_until.is_some_and(|until| until > Instant::now()) {
+                    home.expect_unknown();
+                }
+                self.waiting_until.insert(row.shard, Instant::now() + self.config.shards.gateway_lease);
+                self.homes.insert(row.shard, home);
+                self.metrics.takeovers_total.inc();
+                return Ok(());
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(shard = %row.shard, error, "cannot read the journal; leaving the shard to another");
+            }
+        }
+        self.store.release(self.worker, &[row.shard]).await?;
         Ok(())
     }
 

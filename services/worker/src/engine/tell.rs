@@ -16,6 +16,8 @@ const ENTRY_OCTETS: usize = 256 * 1024;
 const READ_OCTETS: usize = 8 * 1024 * 1024;
 /// Pages that are read at once at most.
 const PAGES_MAX: usize = 256;
+/// Octets of one append, roughly: it has to be through within the bus's response time, however much a batch tells.
+const APPEND_OCTETS: usize = 4 * 1024 * 1024;
 
 /// What one gateway is told.
 #[derive(Default)]
@@ -23,6 +25,31 @@ struct Told {
     answers: Vec<Event>,
     pushes: Vec<Event>,
     done: Vec<(SessionId, u64)>,
+}
+
+/// What one entry for a gateway says.
+struct Words {
+    gateway: GatewayId,
+    done: Vec<(SessionId, u64)>,
+    events: Vec<Event>,
+}
+
+/// Entries that go with one append.
+#[derive(Default)]
+struct Portion {
+    entries: Vec<(GatewayId, Vec<u8>)>,
+    octets: usize,
+}
+
+impl Portion {
+    /// Adds an entry; returns those that have to be appended before it.
+    fn add(&mut self, entry: (GatewayId, Vec<u8>)) -> Option<Vec<(GatewayId, Vec<u8>)>> {
+        let full = self.octets > 0 && self.octets + entry.1.len() > APPEND_OCTETS;
+        let before = full.then(|| std::mem::take(self).entries);
+        self.octets += entry.1.len();
+        self.entries.push(entry);
+        before
+    }
 }
 
 impl Engine {
@@ -53,17 +80,30 @@ impl Engine {
             }
             if !hungry.is_empty() {
                 self.feed(&mut hungry);
-                let entries = self.take_told();
-                self.append(&entries, &[]).await;
+                self.tell_outboxes(&[]).await;
             }
         }
-        let entries = self.take_told();
         let trims = committed.iter().filter_map(|shard| {
             let (ms, seq) = self.homes.get(shard)?.applied();
             Some((*shard, StreamId { ms, seq }))
         });
         let trims: Vec<(ShardId, StreamId)> = trims.collect();
-        self.append(&entries, &trims).await;
+        self.tell_outboxes(&trims).await;
+    }
+
+    /// Tells what is in the outboxes, and trims. Only a portion of it is encoded at a time: one message may be told to
+    /// thousands of nodes.
+    async fn tell_outboxes(&mut self, trims: &[(ShardId, StreamId)]) {
+        let mut portion = Portion::default();
+        for words in self.take_told() {
+            let Some(entry) = self.entry(words) else { continue };
+            if let Some(before) = portion.add(entry)
+                && !self.append(&before, &[]).await
+            {
+                return;
+            }
+        }
+        self.append(&portion.entries, trims).await;
     }
 
     /// Gives sessions what waits for them in memory; those for which rows have to be read come into line.
@@ -78,8 +118,8 @@ impl Engine {
         (READ_OCTETS / self.config.delivery.window_bytes.max(1)).clamp(1, PAGES_MAX)
     }
 
-    /// Takes what homes have to tell, as entries; and bodies that nobody needs any more.
-    fn take_told(&mut self) -> Vec<(GatewayId, Vec<u8>)> {
+    /// Takes what homes have to tell; and bodies that nobody needs any more.
+    fn take_told(&mut self) -> Vec<Words> {
         let mut told: BTreeMap<GatewayId, Told> = BTreeMap::new();
         for home in self.homes.values_mut() {
             let outbox = home.take_outbox();
@@ -95,14 +135,14 @@ impl Engine {
             self.janitor.remove(home.take_free_bodies());
             self.janitor.remove_orphans(home.take_orphans());
         }
-        told.into_iter().flat_map(|(gateway, told)| self.entries(gateway, told)).collect()
+        told.into_iter().flat_map(|(gateway, told)| self.cut(gateway, told)).collect()
     }
 
-    /// Packs what a gateway is told into numbered entries of bounded size.
-    fn entries(&mut self, gateway: GatewayId, told: Told) -> Vec<(GatewayId, Vec<u8>)> {
-        let mut entries = Vec::new();
-        let (mut events, mut octets) = (Vec::new(), 0);
-        let mut done = told.done;
+    /// Cuts what a gateway is told into what goes into entries of bounded size.
+    fn cut(&mut self, gateway: GatewayId, told: Told) -> Vec<Words> {
+        let mut cut = Vec::new();
+        let mut words = Words { gateway, done: told.done, events: Vec::new() };
+        let mut octets = 0;
         for mut event in told.answers.into_iter().chain(told.pushes) {
             if let Event::Deliver { message, trace, .. } = &mut event {
                 self.metrics.deliveries_total.inc();
@@ -111,24 +151,21 @@ impl Engine {
                 *trace = self.traces.remove(&message.id);
             }
             octets += 200;
-            events.push(event);
+            words.events.push(event);
             if octets >= ENTRY_OCTETS {
                 octets = 0;
-                entries.extend(self.entry(gateway, std::mem::take(&mut done), std::mem::take(&mut events)));
+                let next = Words { gateway, done: Vec::new(), events: Vec::new() };
+                cut.push(std::mem::replace(&mut words, next));
             }
         }
-        if !events.is_empty() || !done.is_empty() {
-            entries.extend(self.entry(gateway, done, events));
+        if !words.events.is_empty() || !words.done.is_empty() {
+            cut.push(words);
         }
-        entries
+        cut
     }
 
-    fn entry(
-        &mut self,
-        gateway: GatewayId,
-        done: Vec<(SessionId, u64)>,
-        events: Vec<Event>,
-    ) -> Option<(GatewayId, Vec<u8>)> {
+    /// A numbered entry.
+    fn entry(&mut self, Words { gateway, done, events }: Words) -> Option<(GatewayId, Vec<u8>)> {
         let number = self.numbers.entry(gateway).or_default();
         *number += 1;
         match tmtp_contract::encode(&EventEntry::new(self.worker, *number, done, events)) {
@@ -142,26 +179,52 @@ impl Engine {
     }
 
     /// Appends until Redis has taken it: a gateway would not know of entries that were dropped before the next one.
-    /// Repeated entries carry the same numbers, by which gateways pass them over.
-    pub(super) async fn append(&self, entries: &[(GatewayId, Vec<u8>)], trims: &[(ShardId, StreamId)]) {
+    /// Repeated entries carry the same numbers, by which gateways pass them over. False when the process is to end.
+    async fn append(&self, entries: &[(GatewayId, Vec<u8>)], trims: &[(ShardId, StreamId)]) -> bool {
         if entries.is_empty() && trims.is_empty() {
-            return;
+            return true;
         }
         let mut attempt = 0;
         while let Err(error) = self.bus.append_events_and_trim(entries, trims).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "cannot append events; trying again");
             self.vitals.set_stuck(true);
             if !self.pause(attempt, "redis").await {
-                return;
+                return false;
             }
             attempt += 1;
         }
         self.vitals.set_stuck(false);
+        true
     }
 
     /// Tells one gateway something outside of a batch.
     pub(super) async fn tell_gateway(&mut self, gateway: GatewayId, events: Vec<Event>) {
-        let entry: Vec<_> = self.entry(gateway, Vec::new(), events).into_iter().collect();
+        let entry: Vec<_> = self.entry(Words { gateway, done: Vec::new(), events }).into_iter().collect();
         self.append(&entry, &[]).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// Goal: no append is larger than its bound, nothing is left out, and the order stays; method: entries of many sizes,
+    /// one of them larger than an append.
+    #[test]
+    fn appends_are_bounded() {
+        let sizes = (0..500).map(|n| if n == 77 { APPEND_OCTETS * 2 } else { n * 1_000 });
+        let entry = |size: usize| (GatewayId(Uuid::nil()), vec![0; size]);
+        let mut portion = Portion::default();
+        let mut appends: Vec<_> = sizes.clone().filter_map(|size| portion.add(entry(size))).collect();
+        appends.push(portion.entries);
+        let told: Vec<usize> = appends.iter().flatten().map(|(_, octets)| octets.len()).collect();
+        assert_eq!(told, sizes.collect::<Vec<_>>());
+        for append in &appends {
+            let octets: usize = append.iter().map(|(_, octets)| octets.len()).sum();
+            assert!(octets <= APPEND_OCTETS || append.len() == 1, "{octets}");
+        }
+        assert!(appends.len() > 30);
     }
 }

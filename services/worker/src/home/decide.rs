@@ -121,7 +121,7 @@ impl Home {
             }
         }
         // The gateway may know a site that this worker has yet to hear of.
-        if !matches!(envelope.command, Command::Present { .. }) {
+        if !matches!(envelope.command, Command::Present { .. }) && !envelope.is_gone() {
             wanted.sites.insert(site);
         }
     }
@@ -131,6 +131,9 @@ impl Home {
     pub fn apply(&mut self, now: Now, gateway: GatewayId, envelope: Envelope, world: &mut World<'_>) {
         if let Command::Present { epoch } = envelope.command {
             return self.gateway_is_present(gateway, epoch);
+        }
+        if envelope.is_gone() {
+            return self.session_is_gone((gateway, envelope.session));
         }
         let call = Call { now, site: envelope.site, from: (gateway, envelope.session), seq: envelope.seq };
         if let Command::Admin(request) = &envelope.command {
@@ -205,8 +208,10 @@ impl Home {
         let call = Call { now, site: envelope.site, from: (gateway, envelope.session), seq: envelope.seq };
         match &envelope.command {
             Command::Register { .. } | Command::Login { .. } | Command::Attach(_) => {
+                let registers = matches!(envelope.command, Command::Register { .. });
+                let refusal = if registers { LoginRefusal::RegistrationFailed } else { LoginRefusal::Failed };
                 self.end_session(call.from);
-                return self.answer(call, Answer::NotLoggedIn(LoginRefusal::Failed));
+                return self.answer(call, Answer::NotLoggedIn(refusal));
             }
             Command::Admin(request) => return self.refuse_admin(call, request),
             // It has no effect that could be refused.

@@ -38,9 +38,7 @@ impl Home {
         for (uid, place) in invited.changes {
             self.set_place(call.site, &gid, uid, place);
         }
-        let mut audience = Audience::of(node.sender());
-        audience.add(invited.invitee);
-        audience.add_own_nodes();
+        let audience = Audience::to_user(node.sender(), invited.invitee);
         let owed = self.owed(call.site, &audience);
         let content = Content::Invite { gid: gid.clone(), alias: from, to: to.clone() };
         let (msg_id, posted) = self.post_message(call, node, content, text, owed);
@@ -98,14 +96,8 @@ impl Home {
         news: Content,
         also: Option<Uid>,
     ) -> (tmtp_domain::MsgId, tmtp_domain::Posted) {
-        let mut audience = Audience::of(node.sender());
-        if let Some(group) = self.groups.get(&(call.site, gid.to_owned())) {
-            audience.add_joined(group);
-        }
-        if let Some(uid) = also {
-            audience.add(uid);
-        }
-        audience.add_own_nodes();
+        let group = self.groups.entry((call.site, gid.to_owned())).or_default();
+        let audience = Audience::to_group(node.sender(), group, also);
         let owed = self.owed(call.site, &audience);
         self.post_message(call, node, news, Payload::empty(), owed)
     }

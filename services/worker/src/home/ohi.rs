@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use tmtp_contract::{Answer, Attach, Content, Digest, Event};
-use tmtp_domain::{Notice, OhiAct, OhiItem, Refusal, SiteId, Uid, by_receiver, parse_uid};
+use tmtp_domain::{Notice, OhiAct, OhiItem, Refusal, SiteId, Uid, by_receiver, list_fits, parse_uid};
 
 use super::decide::Call;
 use super::posts::Payload;
@@ -37,6 +37,9 @@ impl Home {
             Ok(uids) => uids,
             Err(refusal) => return self.refuse(call, &refusal),
         };
+        if act != OhiAct::Init && !list_fits(act, &list) {
+            return self.refuse(call, &Refusal::TooLarge);
+        }
         let presence = self.presence.entry(site).or_default();
         let held = presence.holders(node.uid).any(|holder| holder == call.from);
         let notices = match presence.edit(node.uid, call.from, act, &uids, call.now.nanos) {
@@ -85,6 +88,9 @@ impl Home {
             if !self.is_waiting() {
                 self.tell_notices(call.site, notices);
             }
+        } else if self.holders(call.site, node.uid).contains(&call.from) {
+            // It never heard what became of its OhiEdit, and would bring no set to the shard's next owner.
+            self.tell_holder(call.site, node.uid, call.from, &News::Everything);
         }
         let seen = attach.seen.iter().copied().collect();
         if self.is_waiting() {

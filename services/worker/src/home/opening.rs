@@ -76,7 +76,7 @@ impl Home {
                 self.outbox.pushes.push((gateway, Event::Probe { session }));
                 return self.answer(call, Answer::NotLoggedIn(LoginRefusal::AlreadyConnected));
             }
-            None if !self.absent.is_empty() => {
+            None if self.is_waiting() => {
                 let command = Command::Login { uid, secret };
                 let envelope =
                     Envelope { site: call.site, session: call.from.1, seq: call.seq, trace, command };
@@ -152,6 +152,13 @@ impl Home {
         Some(session.node)
     }
 
+    /// Its gateway was told something of a session that it does not have: an opening command was read after the session's
+    /// end, as happens when an append comes through that was believed to have failed.
+    pub(super) fn session_is_gone(&mut self, key: SessionKey) {
+        self.deferred.retain(|(gateway, login)| (*gateway, login.session) != key);
+        self.end_session(key);
+    }
+
     // The time in which old sessions come back to a new owner.
 
     pub(super) fn gateway_is_present(&mut self, gateway: GatewayId, epoch: Epoch) {
@@ -161,20 +168,26 @@ impl Home {
         }
     }
 
+    /// Waits also for gateways that nobody has heard of yet, until [`Self::stop_waiting`].
+    pub fn expect_unknown(&mut self) {
+        self.expects_unknown = true;
+    }
+
     /// Nobody is waited for any longer.
     pub fn stop_waiting(&mut self) {
         self.absent.clear();
+        self.expects_unknown = false;
         self.settle_presence();
     }
 
     /// True while some gateway has not said that its sessions are here.
     pub fn is_waiting(&self) -> bool {
-        !self.absent.is_empty()
+        self.expects_unknown || !self.absent.is_empty()
     }
 
     /// Logins that had to wait and need not any longer; to be decided like new ones.
     pub fn take_deferred(&mut self) -> Vec<(GatewayId, Envelope)> {
-        if self.absent.is_empty() { std::mem::take(&mut self.deferred) } else { Vec::new() }
+        if self.is_waiting() { Vec::new() } else { std::mem::take(&mut self.deferred) }
     }
 
     /// A gateway is gone: its sessions end, and nobody waits for it.

@@ -145,9 +145,7 @@ impl Home {
         }
         match tmtp_domain::ping(node.uid, &from, &to, |name| world.holder(call.site, name)) {
             Ok(uid) => {
-                let mut audience = Audience::of(node.sender());
-                audience.add(uid);
-                audience.add_own_nodes();
+                let audience = Audience::to_user(node.sender(), uid);
                 let owed = self.owed(call.site, &audience);
                 let content = Content::Ping { alias: from, to };
                 let (msg_id, posted) = self.post_message(call, node, content, payload, owed);

@@ -2,10 +2,12 @@
 //! (invariants I4 and I5).
 
 use tmtp_contract::{Answer, Body, Command, Content};
-use tmtp_domain::MsgId;
+use tmtp_domain::{MsgId, Uid};
 use tmtp_worker::home::{Limits, SpillPolicy, Window};
 
-use crate::rig::{ANN, BEN, G1, G2, HERE, LIMITS, Rig, acks, attach, login, new_alias, post, post_body};
+use crate::rig::{
+    ANN, BEN, G1, G2, HERE, LIMITS, Rig, acks, attach, login, new_alias, new_node, post, post_body,
+};
 
 /// Ann posts, Ben receives through this window.
 fn through(count: usize, bytes: usize) -> Rig {
@@ -260,4 +262,28 @@ fn a_spill_is_due_in_time() {
     rig.run((G1, 2), acks(&ids));
     assert!(rig.home.spill_is_due(SpillPolicy { acks: 2, ..never }, rig.now));
     assert!(!rig.home.spill_is_due(SpillPolicy { acks: 3, ..never }, rig.now));
+}
+
+/// Goal: memory is counted for every queue that a message stands in, not once for all of them; method: one post to three
+/// hundred nodes against one to a single node, a copy for a new node, and everything acked again.
+#[test]
+fn a_message_weighs_in_every_queue() {
+    let mut rig = through(8, 1 << 20);
+    let crowd: Vec<Uid> = (10..=159).map(|n| Uid([n; 20])).collect();
+    for uid in &crowd {
+        rig.member(HERE, *uid, 2);
+    }
+    rig.run((G1, 1), post(1, &[BEN]));
+    let one = rig.home.owed_bytes();
+    rig.run((G1, 1), post(2, &crowd));
+    let places = rig.home.owed_bytes() - one;
+    assert!(places >= 300 * 200, "{places} octets for 300 places");
+
+    rig.run((G1, 2), new_node(3, BEN, 2));
+    let more = rig.home.owed_bytes() - places - one;
+    assert!(more >= 2 * one / 3, "{more} octets for a copy and a notice, {one} for a message");
+
+    let journal = rig.journal();
+    let next = Rig::recovered(&journal, LIMITS, &[]);
+    assert_eq!(next.home.owed_bytes(), rig.home.owed_bytes(), "a new owner counts the same");
 }

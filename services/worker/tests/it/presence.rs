@@ -126,7 +126,8 @@ fn presence_ends_with_its_last_holder() {
     assert!(told.0.pushes.iter().all(|(gateway, _)| *gateway != G1));
 }
 
-/// Goal: a session that is opened anew causes no notices; method: attach it again at the same home.
+/// Goal: a session that is opened anew causes no notices, and a holder that was never told its user's set is told it;
+/// method: attach it again at the same home, with the set and without.
 #[test]
 fn opening_anew_is_no_news() {
     let mut rig = online();
@@ -134,6 +135,11 @@ fn opening_anew_is_no_news() {
     let version = version(&told);
     let told = rig.run((G1, 1), attach(ANN, 1, Some((version, &[BEN])), &[]));
     assert!(notices(&told, (G2, 3)).is_empty() && shows(&told, (G1, 1)).is_empty());
+    let told = rig.run((G1, 1), attach(ANN, 1, None, &[]));
+    assert!(notices(&told, (G2, 3)).is_empty());
+    assert_eq!(shows(&told, (G1, 1)), [(true, vec![BEN], vec![])], "it missed the first time");
+    let told = rig.run((G2, 2), attach(ANN, 2, None, &[]));
+    assert!(shows(&told, (G2, 2)).is_empty(), "it has told nobody");
     let told = rig.run((G2, 3), attach(BEN, 1, None, &[ANN]));
     assert!(notices(&told, (G2, 3)).is_empty());
     // What got lost on the way is told again.
@@ -170,4 +176,43 @@ fn a_new_owner_tells_what_is_different() {
         let told = rig.run((G2, 5), ohi(1, OhiAct::Drop, &[CID]));
         assert_eq!(shows(&told, (G2, 2)), [(false, vec![], vec![CID])]);
     }
+}
+
+/// Goal: a new owner that cannot know all gateways takes nobody for offline, and lets nobody in, before they had their
+/// time; method: sessions come back one by one to a home that knows of no gateway, and one logs in.
+#[test]
+fn gateways_that_nobody_knows_have_their_time() {
+    let mut rig = Rig::recovered(&Rig::new().journal(), LIMITS, &[]);
+    three(&mut rig);
+    rig.home.expect_unknown();
+    for (who, command) in [
+        ((G1, 4), login(CID, 1)),
+        ((G2, 3), attach(BEN, 1, None, &[ANN])),
+        ((G2, 0), Command::Present { epoch: EPOCH }),
+        ((G1, 1), attach(ANN, 1, Some((7, &[BEN])), &[])),
+    ] {
+        let told = rig.run(who, command);
+        assert!(notices(&told, (G2, 3)).is_empty());
+        assert!(rig.home.is_waiting() && rig.home.take_deferred().is_empty());
+    }
+    rig.home.stop_waiting();
+    assert!(notices(&rig.settle(), (G2, 3)).is_empty());
+    assert_eq!(rig.home.take_deferred().len(), 1);
+}
+
+/// Goal: a list that no message can pass on is refused, but not before its users were looked up; method: a long list with
+/// and without a stranger, which `init` may have, as nobody is told of it.
+#[test]
+fn a_list_that_cannot_be_told_is_refused() {
+    let mut rig = online();
+    let stranger = Uid([9; 20]);
+    let long = vec![BEN; 1_400];
+    let told = rig.run((G1, 1), ohi(1, OhiAct::Add, &[&long[..], &[stranger]].concat()));
+    assert_eq!(told.refusal(), format!("OpenNodes: iUid {stranger} not found"));
+    for act in [OhiAct::Add, OhiAct::Drop] {
+        let told = rig.run((G1, 1), ohi(2, act, &long));
+        assert_eq!(told.refusal(), "request too large to express in a header");
+        assert!(told.0.pushes.is_empty());
+    }
+    assert_eq!(rig.run((G1, 1), ohi(3, OhiAct::Init, &long)).answer(), &Answer::Done);
 }

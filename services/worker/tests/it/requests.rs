@@ -267,7 +267,8 @@ fn stored_bodies_are_held_while_owed() {
     let told = rig.run((G1, 2), post_body(2, &[], Body::Stored(BODY)));
     assert!(told.posted().0 > id);
     assert_eq!(rig.home.take_free_bodies(), [(HERE, BODY)]);
-    assert!(rig.commits.last().unwrap().changes.is_empty());
+    let freed = [Change::BodyFree { site: HERE, body: STORED }];
+    assert_eq!(rig.commits.last().unwrap().changes, freed, "whoever comes next finds it in the rows");
     assert!(rig.home.take_orphans().is_empty());
 }
 
@@ -334,6 +335,12 @@ fn commands_can_be_refused_as_they_are() {
     assert_eq!(
         refuse(&mut rig, 1, 8, attach(ANN, 1, &[], 0)).not_logged_in(),
         tmtp_contract::LoginRefusal::Failed
+    );
+    let (uid, secret) = (tmtp_domain::Uid([9; 20]), tmtp_domain::NodeSecret([9; 25]).hash());
+    let registering = Command::Register { uid, secret, label: "x".into(), alias: None };
+    assert_eq!(
+        refuse(&mut rig, 3, 1, registering).not_logged_in(),
+        tmtp_contract::LoginRefusal::RegistrationFailed
     );
     assert_eq!(rig.home.sessions(), 0);
     assert!(rig.home.gateways().is_empty());

@@ -1,7 +1,9 @@
 //! Sessions: one per node (invariant I6), and what becomes of them when gateways, owners or commands get lost.
 
-use tmtp_contract::{Answer, Command, Content, LoginRefusal};
-use tmtp_domain::{Epoch, Member, MemberStatus, NameHolder, Node, NodeNum, Registration, SiteStatus};
+use tmtp_contract::{Answer, Command, Content, Envelope, LoginRefusal};
+use tmtp_domain::{
+    Epoch, Member, MemberStatus, NameHolder, Node, NodeNum, Registration, SessionId, SiteStatus,
+};
 use tmtp_store::Change;
 
 use crate::rig::{
@@ -279,4 +281,43 @@ fn sites_stay_apart() {
     assert_eq!(told.refusal(), format!("OpenNodes: iUid {BEN} not found"));
     let told = rig.run((G1, 1), post(2, &[BEN]));
     assert!(told.posted().0.0 > 0);
+}
+
+/// Goal: a session that an opening command opens after its end does not keep its node when the gateway says that it has
+/// no such session, and that hurts no other; method: a login that comes again behind its `Detach`, Ann elsewhere before
+/// and after the word of the gateway, and words about sessions that are not there.
+#[test]
+fn a_ghost_session_is_let_go() {
+    let mut rig = Rig::new();
+    rig.log_in((G1, 1), ANN, 1);
+    rig.log_in((G1, 2), BEN, 1);
+    rig.run((G1, 1), Command::Detach);
+    // The first attempt to append it was believed to have failed.
+    let told = rig.run_at(HERE, (G1, 1), 1, login(ANN, 1));
+    assert!(matches!(told.answer(), Answer::LoggedIn { .. }));
+    let told = rig.run((G2, 1), login(ANN, 1));
+    assert_eq!(told.not_logged_in(), LoginRefusal::AlreadyConnected);
+    assert_eq!(told.probed(), [(G1, 1)]);
+
+    // Not of this gateway, and not at all.
+    for (gateway, session) in [(G2, 1), (G1, 3)] {
+        assert!(rig.run_envelope(gateway, Envelope::gone(THERE, SessionId(session))).is_silence());
+    }
+    assert_eq!(rig.home.sessions(), 2);
+    assert!(rig.run_envelope(G1, Envelope::gone(THERE, SessionId(1))).is_silence());
+    assert_eq!(rig.home.sessions(), 1);
+    let told = rig.run((G2, 2), login(ANN, 1));
+    assert!(matches!(told.answer(), Answer::LoggedIn { .. }));
+    assert!(rig.run((G1, 2), post(1, &[ANN])).posted().0.0 > 0, "Ben's session is as it was");
+}
+
+/// Goal: a login that waits for other gateways is let go, too; method: a new owner that waits, the word of the gateway,
+/// and the others.
+#[test]
+fn a_waiting_login_of_a_ghost_is_let_go() {
+    let mut rig = Rig::with(LIMITS, &[G2]);
+    assert!(rig.run((G1, 1), login(ANN, 1)).is_silence());
+    assert!(rig.home.has_deferred());
+    rig.run_envelope(G1, Envelope::gone(THERE, SessionId(1)));
+    assert!(!rig.home.has_deferred());
 }

@@ -81,7 +81,7 @@ async fn suspended_deleted_restored() {
     assert_eq!((&info["served"], &info["notice"]), (&json!(false), &json!("Back on Monday.")));
 
     let deleted = world.delete(&path).await.expect(200);
-    assert_eq!((&deleted["status"], deleted["restorable_until"].is_string()), (&json!("deleted"), true));
+    assert_eq!((&deleted["status"], deleted["deleted_at"].is_string()), (&json!("deleted"), true));
     assert_eq!(world.delete(&path).await.expect(200), deleted, "once more changes nothing");
     assert_eq!(step("suspend", &reason).await.problem(409), "site_deleted");
     let taken = json!({ "name": "N", "domains": ["a.example"] });

@@ -108,6 +108,11 @@ fn waiting() -> Vec<Case> {
                 ann.post(&ben.uid, b"hello").await?;
                 let first = ben.link.message(ann.delivery(), b"hello").await?;
                 let began = tokio::time::Instant::now();
+                // That other things go on does not put it off.
+                for _ in 0..2 {
+                    tokio::time::sleep(Duration::from_secs(10)).await;
+                    ben.post(&ann.uid, b"meanwhile").await?;
+                }
                 ben.link.patience = Duration::from_secs(40);
                 let again = ben.link.message(ann.delivery(), b"hello").await?;
                 same("header", again.raw, first.raw)?;

@@ -1,6 +1,10 @@
 //! Certificates that change while the gateway serves.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use tmtp_client::{Connect, Trust};
+use tmtp_domain::Registration;
 use tmtp_e2e::{DEFAULT_SITE, Setup, WAIT};
 use tmtp_testkit::eventually;
 
@@ -29,5 +33,39 @@ async fn certificates_are_replaced_in_place() -> Result<()> {
     trusting_new.greeting().await?;
     ann.expect_nothing_else().await?;
     assert_eq!(gateway.pid()?, pid);
+    cluster.passed()
+}
+
+/// Goal: each site shows its own certificate, to clients that name any of its domains, and the default site also to those
+/// that name none. Method: two sites with a certificate each, for one of their two domains, and none called `default`;
+/// over real TLS, the certificate that a client of each kind is shown.
+#[tokio::test]
+async fn each_site_shows_its_certificate() -> Result<()> {
+    let cluster = Setup::new().gateways(1).workers(1).start().await?;
+    cluster.add_site("Second", &["second.test", "zweite.test"], Registration::Open).await?;
+    let folder = cluster.certificates.folder();
+    let put = |name: &str, domain: &str| -> Result<CertificateDer<'static>> {
+        cluster.certificates.put(name, &[domain])?;
+        CertificateDer::from_pem_file(folder.join(format!("{name}.crt"))).context("read a certificate")
+    };
+    let (first, second) = (put("one", DEFAULT_SITE)?, put("two", "second.test")?);
+    for file in ["default.crt", "default.key"] {
+        std::fs::remove_file(folder.join(file))?;
+    }
+    for (host, expected) in [
+        (Some(DEFAULT_SITE), &first),
+        (None, &first),
+        (Some("elsewhere.example"), &first),
+        (Some("second.test"), &second),
+        (Some("zweite.test"), &second),
+    ] {
+        let address = cluster.gateway(0).address();
+        let connect = Connect { address, server_name: host.map(str::to_owned), trust: Trust::Any };
+        let shown = async || {
+            let stream = connect.dial().await.ok()?;
+            (stream.get_ref().1.peer_certificates()?.first()? == expected).then_some(())
+        };
+        eventually(WAIT, &format!("the site's certificate for {host:?}"), shown).await?;
+    }
     cluster.passed()
 }

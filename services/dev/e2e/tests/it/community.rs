@@ -1,11 +1,17 @@
 //! Groups, forwarding, pings and presence on a whole cluster: members at two gateways, and the accidents that a new owner of
 //! the shard has to get over.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, bail, ensure};
 use tmtp_e2e::{Cluster, Link, Setup};
 use tmtp_wire::{DataInfo, Recipient, Request, Response};
+use tokio::time::sleep;
 
 const GROUP: &str = "the group";
+/// What gateways and workers have to renew, and longer.
+const LEASE: Duration = Duration::from_secs(5);
+const AWAY: Duration = Duration::from_secs(8);
 
 fn invite(id: &str, from: &str, to: &str) -> Request {
     let data = DataInfo { len: 7, head: 0, sum: 0 };
@@ -178,5 +184,54 @@ async fn presence_outlives_accidents() -> Result<()> {
     cluster.gateway(0).kill()?;
     take_ohi(&mut ben, ann.uid(), false).await?;
     ben.expect_nothing_else().await?;
+    cluster.passed()
+}
+
+/// Goal: neither a real loss of Redis, short or long, nor an orderly hand-over is seen by those to whom presence is shown;
+/// method: Redis restarts empty, is away and stands still for longer than every lease, a worker stops; ben is told nothing
+/// each time, and afterwards what is true.
+#[tokio::test]
+async fn presence_outlives_redis_and_a_hand_over() -> Result<()> {
+    let cluster = Setup::new().start().await?;
+    let mut ann = cluster.gateway(0).connect("ann").await?;
+    let mut ben = cluster.gateway(1).connect("ben").await?;
+    let mut cid = cluster.gateway(1).connect("cid").await?;
+    ann.request(&ohi("o", "init", &[ben.uid(), cid.uid()]), b"").await?;
+    take_ohi(&mut ben, ann.uid(), true).await?;
+    take_ohi(&mut cid, ann.uid(), true).await?;
+
+    let redis = &cluster.redis;
+    for accident in ["restart", "absence", "stall", "hand-over"] {
+        match accident {
+            "restart" => redis.restart_empty()?,
+            "absence" => {
+                redis.stop()?;
+                sleep(AWAY).await;
+                redis.start_again()?;
+            }
+            "stall" => {
+                redis.pause()?;
+                sleep(AWAY).await;
+                redis.resume()?;
+            }
+            _ => {
+                let ended = cluster.worker(0).terminate().await?;
+                ensure!(ended.success(), "the worker ended with {ended}");
+            }
+        }
+        // What would be told wrongly is told within a lease of the gateways.
+        sleep(LEASE).await;
+        for link in [&mut ann, &mut ben, &mut cid] {
+            link.expect_nothing_else().await.context(accident)?;
+        }
+    }
+    ann.request(&ohi("p", "drop", &[cid.uid()]), b"").await?;
+    take_ohi(&mut cid, ann.uid(), false).await?;
+    take(&mut ann, "ohiedit").await?;
+    let uid = ann.uid().to_owned();
+    ann.quit().await?;
+    take_ohi(&mut ben, &uid, false).await?;
+    ben.expect_nothing_else().await?;
+    cid.expect_nothing_else().await?;
     cluster.passed()
 }

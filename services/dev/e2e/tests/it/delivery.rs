@@ -124,3 +124,44 @@ pub async fn second_device(cluster: &Cluster, first: &mut Link) -> Result<Link> 
     first.take_login_notice().await?;
     Ok(second)
 }
+
+/// Goal: a window of one message works, as the older server has it: nothing more comes before its ack, and nothing is lost;
+/// method: twenty posts, half of them while ben is away; between message and ack ben asks for something, and gets the answer
+/// and nothing else.
+#[tokio::test]
+async fn one_message_at_a_time() -> Result<()> {
+    const COUNT: usize = 20;
+    let cluster = Setup::new()
+        .worker_setting("delivery.window_count", "1")
+        .worker_setting("delivery.window_bytes", "1")
+        .start()
+        .await?;
+    let mut ann = cluster.gateway(0).connect("ann").await?;
+    let mut ben = cluster.gateway(1).connect("ben").await?;
+    let account = ben.account().clone();
+    for number in 0..COUNT {
+        if number == COUNT / 2 {
+            ben.quit().await?;
+            ben = cluster.gateway(0).login("ben", &account).await?;
+        }
+        ann.post(&format!("post {number}"), &[&account.uid], &format!("text {number}")).await?;
+        if number == COUNT / 2 - 1 {
+            // What came is not acked: it comes again.
+            ben.delivery().await?;
+        }
+    }
+    for number in 0..COUNT {
+        if number == COUNT / 2 {
+            ben.take_login_notice().await?;
+        }
+        let delivery = ben.delivery().await?;
+        assert_eq!(delivery.data, format!("text {number}").into_bytes());
+        let request = post(&format!("ask {number}"), &[], b"x");
+        ben.client().send(&request, b"x").await?;
+        let next = ben.next().await?;
+        assert!(matches!(next.response, Response::Ack { .. }), "{:?} came before the ack", next.response);
+        ben.ack(&delivery.id).await?;
+    }
+    ben.expect_nothing_else().await?;
+    cluster.passed()
+}

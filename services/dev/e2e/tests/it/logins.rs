@@ -1,5 +1,7 @@
 //! One connection per node (invariant I6).
 
+use std::time::Duration;
+
 use anyhow::Result;
 use tmtp_client::Error;
 use tmtp_e2e::{Setup, WAIT};
@@ -59,4 +61,14 @@ async fn one_of_many_logins_wins() -> Result<()> {
         }
     }
     cluster.passed()
+}
+
+/// Goal: when a gateway and a worker are lost together, a client whose login waits for the gateway's lease to end at the
+/// new owner of its shard is answered before its time is over. Method: the settings that programs have by themselves.
+#[test]
+fn leases_leave_time_for_a_login() {
+    let (gateway, worker) = (tmtp_gateway::Config::default(), tmtp_worker::Config::default());
+    assert!(gateway.limits.lease <= worker.shards.gateway_lease, "workers wait for a gateway's whole lease");
+    let left = gateway.limits.login_within.saturating_sub(worker.shards.gateway_lease);
+    assert!(left >= Duration::from_secs(2), "{left:?} are left");
 }

@@ -5,6 +5,7 @@
 //! machine's network, so no test here shows that it does not block its node; the session's own tests do.
 
 mod accidents;
+mod administration;
 mod bad_input;
 mod bodies;
 mod causal;
@@ -12,6 +13,7 @@ mod certificates;
 mod collector;
 mod community;
 mod conform;
+mod corpus;
 mod ctl;
 mod delivery;
 mod erasure;

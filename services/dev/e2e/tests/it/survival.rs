@@ -1,10 +1,14 @@
 //! Requests that have broken servers of this protocol: names as long as headers, lengths near the end of numbers, lists
 //! that name somebody a thousand times, acks that mean nothing. They are answered, and nobody else notices.
 
-use anyhow::{Result, ensure};
+use std::collections::BTreeSet;
+
+use anyhow::{Result, bail, ensure};
 use tmtp_client::Error;
-use tmtp_e2e::{End, Link, Setup, post};
-use tmtp_wire::{DataInfo, Recipient, Request};
+use tmtp_domain::Registration;
+use tmtp_e2e::{End, Link, Pure, Setup, WAIT, post};
+use tmtp_testkit::eventually;
+use tmtp_wire::{DataInfo, Decoder, Item, Recipient, Request, Response};
 
 const ANN: &str = "Ann Example";
 const TOO_LARGE: &str = "request too large to express in a header";
@@ -161,4 +165,140 @@ async fn impossible_sizes_do_no_harm() -> Result<()> {
     ensure!(matches!(&refused, Some(Error::Refused(text)) if text == TOO_LARGE), "{refused:?}");
     talk(&mut ann, &mut ben, "lists").await?;
     cluster.passed()
+}
+
+/// Goal: a user can be named any number of times while its record changes; method: ann names ben a thousand times in each
+/// of many posts, while ben takes names and devices; everything is answered and everything arrives.
+#[tokio::test]
+async fn changes_under_a_thousand_names_do_no_harm() -> Result<()> {
+    const POSTS: usize = 40;
+    let cluster = Setup::new().start().await?;
+    let mut ann = cluster.gateway(0).connect("ann").await?;
+    let mut ben = cluster.gateway(1).connect("ben").await?;
+    let item = Recipient { id: ben.uid().to_owned(), kind: 1 };
+    let data = DataInfo { len: 4, head: 0, sum: 0 };
+    let posting = async {
+        for number in 0..POSTS {
+            let id = format!("often {number}");
+            let often = Request::Post { id, recipients: vec![item.clone(); 1_000], data };
+            ann.request(&often, b"once").await?;
+        }
+        anyhow::Ok(())
+    };
+    let changing = async {
+        for number in 0..POSTS {
+            let name = Some(format!("Ben the {number}th"));
+            let (new_alias, new_node) = if number % 2 == 0 { (name, None) } else { (None, name) };
+            let edit = Request::UserEdit { id: format!("edit {number}"), new_node, new_alias };
+            ben.client().send(&edit, b"").await?;
+        }
+        let (mut edits, mut users, mut posts) = (0, 0, 0);
+        while (edits, users, posts) != (POSTS, POSTS, POSTS) {
+            let frame = ben.next().await?;
+            match &frame.response {
+                Response::Ack { error: None, .. } => edits += 1,
+                Response::User { .. } => users += 1,
+                Response::Delivery { .. } => posts += 1,
+                other => bail!("{other:?}"),
+            }
+            if let Some(std) = frame.response.std() {
+                let id = std.id.clone();
+                ben.ack(&id).await?;
+            }
+        }
+        Ok(())
+    };
+    tokio::try_join!(posting, changing)?;
+    talk(&mut ann, &mut ben, "afterwards").await?;
+    ben.expect_nothing_else().await?;
+    cluster.passed()
+}
+
+/// Goal: a notice is not lost because its receiver is being written to; method: cid shows presence to ben, who has begun to
+/// get 20 MB and takes them only afterwards.
+#[tokio::test]
+async fn notices_come_behind_large_bodies() -> Result<()> {
+    let cluster = Setup::new().start().await?;
+    let mut ann = cluster.gateway(0).connect("ann").await?;
+    let mut ben = cluster.gateway(1).connect("ben").await?;
+    let mut cid = cluster.gateway(0).connect("cid").await?;
+    let data = vec![b'x'; 20 << 20];
+    ann.request(&post("large", &[ben.uid()], &data), &data).await?;
+    let out = async || {
+        let octets = cluster.gateway(1).metric("tmtp_gateway_body_octets_out_total").await.ok()?;
+        (octets > 0.0).then_some(())
+    };
+    eventually(WAIT, "the body to be on its way", out).await?;
+    for kind in ["init", "drop", "init"] {
+        let recipients = vec![Recipient { id: ben.uid().to_owned(), kind: 1 }];
+        cid.request(&Request::OhiEdit { id: kind.into(), recipients, kind: kind.into() }, b"").await?;
+    }
+    let delivery = ben.delivery().await?;
+    ensure!(delivery.data == data, "the body has changed");
+    ben.ack(&delivery.id).await?;
+    let notice = ben.next().await?;
+    let online = matches!(&notice.response, Response::Ohi { from, status: 1 } if *from == cid.uid());
+    ensure!(online, "{:?}", notice.response);
+    ben.expect_nothing_else().await?;
+    cluster.passed()
+}
+
+/// Goal: whoever has 1,900 contacts who are all online can log in, and hears of each once; method: as many sessions without
+/// a process, all of which show presence to one user.
+#[test]
+fn a_crowd_of_contacts_is_online() -> Result<()> {
+    const CROWD: usize = 1_900;
+    let mut pure = Pure::new("The crowd", Registration::Open);
+    let join = |pure: &mut Pure, gateway| {
+        let link = pure.connect(gateway);
+        let hello = [raw(r#"{"op":0,"id":"1"}"#, b""), raw(r#"{"op":1,"newnode":"n","newalias":"_"}"#, b"")];
+        pure.send(link, &hello.concat());
+        let frames = responses(&pure.read(link))?;
+        match &frames[1] {
+            Response::Registered { uid, node_id, .. } => Ok((link, uid.to_string(), node_id.to_string())),
+            other => bail!("{other:?}"),
+        }
+    };
+    let (link, uid, node) = join(&mut pure, 0)?;
+    pure.close(link);
+    let mut crowd = BTreeSet::new();
+    for number in 0..CROWD {
+        let (link, other, _) = join(&mut pure, number % 2)?;
+        let show = format!(r#"{{"op":4,"id":"o","type":"init","for":[{{"id":"{uid}"}}]}}"#);
+        pure.send(link, &raw(&show, b""));
+        crowd.insert(other);
+    }
+    let link = pure.connect(1);
+    let login = format!(r#"{{"op":2,"uid":"{uid}","node":"{node}"}}"#);
+    pure.send(link, &[raw(r#"{"op":0,"id":"1"}"#, b""), raw(&login, b"")].concat());
+    let frames = responses(&pure.read(link))?;
+    let mut told = Vec::new();
+    for (place, frame) in frames.into_iter().skip(1).enumerate() {
+        match frame {
+            Response::Info { ohi, .. } if place == 0 => told.extend(ohi.into_iter().map(String::from)),
+            Response::Ohi { from, status: 1 } => told.push(from.into()),
+            Response::Login { .. } => {}
+            other => bail!("{other:?}"),
+        }
+    }
+    ensure!(told.len() == CROWD && told.into_iter().collect::<BTreeSet<_>>() == crowd, "not each once");
+    let post = format!(r#"{{"op":7,"id":"p","for":[{{"id":"{uid}","type":1}}],"datalen":1}}"#);
+    pure.send(link, &raw(&post, b"x"));
+    let frames = responses(&pure.read(link))?;
+    let works = matches!(&frames[..], [Response::Ack { .. }, Response::Delivery { .. }]);
+    ensure!(works, "{frames:?}");
+    Ok(())
+}
+
+/// The frames in these octets. None has a header that is longer than headers can be: the decoder would not take it.
+fn responses(mut octets: &[u8]) -> Result<Vec<Response<'static>>> {
+    let mut decoder = Decoder::<Response<'static>>::new();
+    let mut responses = Vec::new();
+    while let Some(item) = decoder.next(&mut octets)? {
+        if let Item::Header { header, .. } = item {
+            responses.push(header);
+        }
+    }
+    ensure!(decoder.is_idle(), "half a frame");
+    Ok(responses)
 }

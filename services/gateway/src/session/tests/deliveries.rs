@@ -220,19 +220,54 @@ fn in_flight_again() {
 fn redelivery_waits_for_the_socket() {
     let mut rig = Rig::open();
     rig.written(1, &[1]);
+    rig.wait(10);
     rig.deliver(1, message(2));
-    rig.wait(40);
-    assert_eq!(rig.commands(), []);
     let mut buffer = Vec::new();
     rig.turn(|session, turn| session.output(turn, None, &mut buffer));
     rig.wait(40);
     assert_eq!(rig.commands(), [], "taken, but not flushed");
     let now = rig.now;
     rig.session.flushed(now);
-    rig.wait(29);
+    rig.wait(19);
     assert_eq!(rig.commands(), []);
     rig.wait(1);
     assert_eq!(rig.published(), [(2, "attach")]);
+
+    let mut rig = Rig::open();
+    rig.written(1, &[1]);
+    rig.deliver(1, message(2));
+    rig.wait(40);
+    assert_eq!(rig.commands(), [], "not taken");
+}
+
+/// Goal: a client that goes on asking, and is sent other things, gets what it does not ack all the same; method: answers
+/// and another message within the time, then acks.
+#[test]
+fn redelivery_counts_from_the_first() {
+    let mut rig = Rig::open();
+    rig.written(1, &[1]);
+    rig.wait(20);
+    rig.send_data(POST, b"hello");
+    rig.answer(2, posted(9));
+    rig.done(2);
+    rig.frames();
+    rig.written(1, &[2]);
+    rig.commands();
+    rig.wait(9);
+    assert_eq!(rig.commands(), []);
+    rig.wait(1);
+    assert_eq!(rig.published(), [(3, "attach")]);
+    rig.answer(3, Answer::Attached);
+    rig.written(3, &[1, 2]);
+    rig.wait(20);
+    rig.send(&ack(1));
+    rig.done(4);
+    rig.written(3, &[3]);
+    rig.commands();
+    rig.wait(29);
+    assert_eq!(rig.commands(), [], "an ack begins the time anew");
+    rig.wait(1);
+    assert_eq!(rig.published()[0].1, "attach");
 }
 
 /// Goal: an ack that was not passed up is not forgotten when the session is opened again; method: attach with acks

@@ -103,6 +103,9 @@ fn login_refused_here() {
         ("x", "lower", "corrupt base32 value"),
         (good.as_str(), "ZZZ", "corrupt base32 value"),
         (good.as_str(), "ZZZZZZZZ", "login failed"),
+        // As the reference's decoder has it: what is behind the padding does not count.
+        (good.as_str(), "%%======Z", "login failed"),
+        (good.as_str(), "%%======ZZZZZZZZ", "corrupt base32 value"),
         ("x", node.as_str(), "login failed"),
         (&good[1..], node.as_str(), "login failed"),
         (&"Z".repeat(4_000), node.as_str(), "login failed"),
@@ -122,7 +125,12 @@ fn login_succeeds() {
     let mut rig = Rig::greeted();
     let secret = NodeSecret([5; 25]);
     rig.send(&login(ann(), &secret));
-    assert_eq!(rig.commands(), [(1, Command::Login { uid: ann(), secret: secret.hash() })]);
+    let command = Command::Login { uid: ann(), secret: secret.hash() };
+    assert_eq!(rig.commands(), [(1, command.clone())]);
+    // Clients may wrap what is long.
+    let mut wrapped = Rig::greeted();
+    wrapped.send(&login(ann(), &secret).replace("\",\"Op\"", "\\r\\n\",\"Op\""));
+    assert_eq!(wrapped.commands(), [(1, command)]);
     assert_eq!(rig.frames(), Vec::<String>::new());
     rig.answer(1, Answer::LoggedIn { node: NodeNum(1), ohi: Vec::new() });
     rig.deliver(1, message(1));
@@ -155,6 +163,7 @@ fn login_refused_by_home() {
         (LoginRefusal::Failed, "login failed"),
         (LoginRefusal::AlreadyConnected, "node already connected"),
         (LoginRefusal::RegistrationClosed, "authentication required"),
+        (LoginRefusal::RegistrationFailed, "register failure"),
     ] {
         let mut rig = Rig::opening();
         rig.answer(1, Answer::NotLoggedIn(refusal));

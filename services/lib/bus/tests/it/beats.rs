@@ -1,5 +1,7 @@
 //! Beats: leases, and that a loss of data is noticed.
 
+use std::time::Duration;
+
 use redis::cmd;
 use tmtp_bus::Beat;
 
@@ -66,4 +68,15 @@ async fn leases_are_listed_and_given_up() {
     assert!(keys.is_empty(), "{keys:?}");
     // A gateway that was forgotten by mistake is told that its lease was lost.
     assert!(!bus.gateway_beat(gateway(2), 5, 6).await.unwrap().intact);
+}
+
+/// Goal: it is known for how long Redis has had its memory; method: ask an empty one, again later, and after it was emptied.
+#[tokio::test]
+async fn an_emptied_redis_is_new() {
+    let place = Place::new().await;
+    assert!(place.bus.age().await.unwrap().is_zero());
+    let older = async || place.bus.age().await.ok().filter(|age| age.as_millis() >= 50);
+    tmtp_testkit::eventually(Duration::from_secs(20), "some time", older).await.unwrap();
+    place.raw::<()>(&cmd("FLUSHALL")).await;
+    assert!(place.bus.age().await.unwrap().is_zero());
 }

@@ -242,7 +242,12 @@ pub fn message() -> BoxedStrategy<Message> {
 }
 
 fn answer() -> BoxedStrategy<Answer> {
-    let refusals = [LoginRefusal::Failed, LoginRefusal::AlreadyConnected, LoginRefusal::RegistrationClosed];
+    let refusals = [
+        LoginRefusal::Failed,
+        LoginRefusal::AlreadyConnected,
+        LoginRefusal::RegistrationClosed,
+        LoginRefusal::RegistrationFailed,
+    ];
     prop_oneof![
         (node(), option::of(text())).prop_map(|(node, alias_error)| Answer::Registered { node, alias_error }),
         (node(), vec(uid(), 0..4)).prop_map(|(node, ohi)| Answer::LoggedIn { node, ohi }),

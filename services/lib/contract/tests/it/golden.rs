@@ -148,7 +148,7 @@ variants!(Event {
 variants!(Answer {
     Registered { .. }, LoggedIn { .. }, NotLoggedIn(_), Attached, Done, Posted { .. }, Refused(_)
 });
-variants!(LoginRefusal { Failed, AlreadyConnected, RegistrationClosed });
+variants!(LoginRefusal { Failed, AlreadyConnected, RegistrationClosed, RegistrationFailed });
 variants!(Effect { Queued { .. }, Acked { .. }, Copied { .. }, Receipt(_) });
 variants!(Content {
     Delivery { .. }, Login, NewAlias { .. }, NewNode { .. }, Notify { .. }, Ping { .. }, Invite { .. },

@@ -6,9 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tmtp_domain::group::{self, GroupEdit};
-use tmtp_domain::{Group, GroupStatus, Invitation, NameHolder, OhiAct, Presence, Refusal, Uid, claim, ping};
+use tmtp_domain::{
+    Audience, Group, GroupStatus, Invitation, Member, MemberStatus, NameHolder, Node, NodeNum, OhiAct,
+    Presence, Recipient, RecipientKind, Refusal, SecretHash, Sender, Uid, claim, ping,
+};
 
-const USERS: u8 = 4;
+const USERS: u8 = 6;
 /// Names that everybody is after: aliases, group names, and two that nobody can have.
 const NAMES: [&str; 8] =
     ["name one", "name two", "name three", "name four", "name five", "name six", "short", "odd\u{200B}name"];
@@ -16,6 +19,14 @@ const NAMES: [&str; 8] =
 fn uid(user: u8) -> Uid {
     Uid([user; 20])
 }
+
+/// Users have one node, two, or three; what they send comes from the first.
+fn nodes(user: u8) -> std::ops::RangeInclusive<i16> {
+    1..=i16::from(user % 3 + 1)
+}
+
+/// Users and their nodes that get a message.
+type Audiences = Vec<BTreeSet<(u8, i16)>>;
 
 #[derive(Debug, Clone)]
 enum Request {
@@ -25,10 +36,14 @@ enum Request {
     Join(usize, Option<usize>),
     Alias(usize, usize),
     Drop(usize, usize),
+    /// Types, and users (one more than there are) or names.
+    Post(Vec<(RecipientKind, u8)>),
 }
 
 fn request() -> impl Strategy<Value = Request> {
     let name = || 0..NAMES.len();
+    let kind =
+        prop::sample::select(vec![RecipientKind::User, RecipientKind::Group, RecipientKind::GroupOthers]);
     prop_oneof![
         4 => name().prop_map(Request::Claim),
         1 => (name(), name()).prop_map(|(from, to)| Request::Ping(from, to)),
@@ -36,6 +51,7 @@ fn request() -> impl Strategy<Value = Request> {
         4 => (name(), prop::option::of(name())).prop_map(|(gid, alias)| Request::Join(gid, alias)),
         2 => (name(), name()).prop_map(|(gid, alias)| Request::Alias(gid, alias)),
         3 => (name(), name()).prop_map(|(gid, to)| Request::Drop(gid, to)),
+        5 => vec((kind, 0..USERS + 2), 0..4).prop_map(Request::Post),
     ]
 }
 
@@ -47,7 +63,61 @@ struct Reference {
 }
 
 impl Reference {
-    fn run(&mut self, user: u8, request: &Request) -> Result<(), String> {
+    /// What comes of a request: who gets each of the messages that it causes. (Those of a new alias are not counted.)
+    fn run(&mut self, user: u8, request: &Request) -> Result<Audiences, String> {
+        self.decide(user, request)?;
+        let name = |index: &usize| NAMES[*index].to_owned();
+        let owner = |index: &usize| self.aliases.get(&name(index)).copied();
+        let joined = |gid: &String| {
+            let places = self.groups.get(gid).into_iter().flatten();
+            places.filter(|(_, place)| place.0 == GroupStatus::Joined).map(|(user, _)| *user).collect()
+        };
+        Ok(match request {
+            Request::Claim(_) => Vec::new(),
+            Request::Ping(_, to) => vec![Self::told(user, owner(to).into_iter().collect())],
+            Request::Invite(gid, _, to) => {
+                vec![Self::told(user, owner(to).into_iter().collect()), Self::told(user, joined(&name(gid)))]
+            }
+            Request::Join(gid, _) | Request::Alias(gid, _) => vec![Self::told(user, joined(&name(gid)))],
+            Request::Drop(gid, to) => {
+                let members: BTreeSet<u8> = joined(&name(gid));
+                vec![Self::told(user, members.into_iter().chain(owner(to)).collect())]
+            }
+            Request::Post(list) => vec![self.post(user, list)?],
+        })
+    }
+
+    /// The nodes of those who are named, and the sender's; the sending one only if the sender is named.
+    fn told(sender: u8, named: BTreeSet<u8>) -> BTreeSet<(u8, i16)> {
+        let is_named = named.contains(&sender);
+        let all =
+            named.into_iter().chain([sender]).flat_map(|user| nodes(user).map(move |node| (user, node)));
+        all.filter(|node| is_named || *node != (sender, 1)).collect()
+    }
+
+    fn post(&self, user: u8, list: &[(RecipientKind, u8)]) -> Result<BTreeSet<(u8, i16)>, String> {
+        let mut named = BTreeSet::new();
+        for (kind, item) in list {
+            if *kind == RecipientKind::User {
+                if !(1..=USERS).contains(item) {
+                    return Err(format!("OpenNodes: iUid {} not found", uid(*item)));
+                }
+                named.insert(*item);
+                continue;
+            }
+            let gid = NAMES[usize::from(*item) % NAMES.len()];
+            let group = self.groups.get(gid).ok_or(format!("GroupGetUsers: iGid {gid} not found"))?;
+            if matches!(group.get(&user), None | Some((GroupStatus::Barred, _))) {
+                return Err(format!("GroupGetUsers: iByUid {} not a member", uid(user)));
+            }
+            let joined =
+                group.iter().filter(|(_, place)| place.0 == GroupStatus::Joined).map(|(user, _)| *user);
+            named.extend(joined.filter(|other| *kind == RecipientKind::Group || *other != user));
+        }
+        Ok(Self::told(user, named))
+    }
+
+    fn decide(&mut self, user: u8, request: &Request) -> Result<(), String> {
         let name = |index: &usize| NAMES[*index].to_owned();
         let me = uid(user);
         match request {
@@ -107,6 +177,7 @@ impl Reference {
                 Ok(())
             }
             Request::Drop(gid, to) => self.drop_from(user, &name(gid), &name(to)),
+            Request::Post(_) => Ok(()),
         }
     }
 
@@ -171,6 +242,25 @@ impl Reference {
     }
 }
 
+/// A member with its nodes, if there is one of this uid.
+fn member(uid: Uid) -> Option<Member> {
+    let user = uid.0[0];
+    let node = |num| Node { num: NodeNum(num), secret: SecretHash([user; 32]) };
+    (1..=USERS).contains(&user).then(|| Member {
+        uid,
+        status: MemberStatus::Active,
+        nodes: nodes(user).map(node).collect(),
+    })
+}
+
+/// Who gets a message, in the reference's words.
+fn told(audience: &Audience) -> BTreeSet<(u8, i16)> {
+    let members: BTreeMap<Uid, Member> =
+        (1..=USERS).filter_map(|user| Some((uid(user), member(uid(user))?))).collect();
+    let owed = audience.owed(|uid| members.get(&uid));
+    owed.into_iter().flat_map(|owed| owed.nodes.into_iter().map(move |num| (owed.uid.0[0], num.0))).collect()
+}
+
 /// The rules, with the tables that a home keeps.
 #[derive(Debug, Default)]
 struct Rules {
@@ -179,8 +269,9 @@ struct Rules {
 }
 
 impl Rules {
-    fn run(&mut self, user: u8, request: &Request) -> Result<(), Refusal> {
+    fn run(&mut self, user: u8, request: &Request) -> Result<Audiences, Refusal> {
         let me = uid(user);
+        let sender = Sender { uid: me, node: NodeNum(1) };
         let holder = |name: &str| self.names.get(name).copied();
         let edit = |gid: &usize, edit: GroupEdit| (NAMES[*gid], edit);
         let (gid, edit) = match request {
@@ -189,9 +280,26 @@ impl Rules {
                 if claim(me, alias.as_str(), holder(alias.as_str()))? {
                     self.names.insert(alias.as_str().to_owned(), NameHolder::Member(me));
                 }
-                return Ok(());
+                return Ok(Vec::new());
             }
-            Request::Ping(from, to) => return ping(me, NAMES[*from], NAMES[*to], holder).map(drop),
+            Request::Ping(from, to) => {
+                let uid = ping(me, NAMES[*from], NAMES[*to], holder)?;
+                return Ok(vec![told(&Audience::to_user(sender, uid))]);
+            }
+            Request::Post(list) => {
+                let item = |(kind, item): &(RecipientKind, u8)| Recipient {
+                    id: match kind {
+                        RecipientKind::User => uid(*item).to_string(),
+                        _ => NAMES[usize::from(*item) % NAMES.len()].to_owned(),
+                    },
+                    kind: *kind,
+                };
+                let list: Vec<Recipient> = list.iter().map(item).collect();
+                let mut audience = Audience::of(sender);
+                audience.add_list(&list, |uid| member(uid).is_some(), |gid| self.groups.get(gid))?;
+                audience.add_own_nodes();
+                return Ok(vec![told(&audience)]);
+            }
             Request::Invite(gid, from, to) => {
                 let request = Invitation { gid: NAMES[*gid], from: NAMES[*from], to: NAMES[*to] };
                 let invited = group::invite(self.groups.get(request.gid), me, request, holder)?;
@@ -200,7 +308,8 @@ impl Rules {
                 }
                 let group = self.groups.entry(request.gid.to_owned()).or_default();
                 invited.changes.into_iter().for_each(|(uid, place)| group.set(uid, place));
-                return Ok(());
+                let invite = Audience::to_user(sender, invited.invitee);
+                return Ok(vec![told(&invite), told(&Audience::to_group(sender, group, None))]);
             }
             Request::Join(gid, alias) => {
                 edit(gid, GroupEdit::Join { new_alias: alias.map(|alias| NAMES[alias].to_owned()) })
@@ -209,10 +318,11 @@ impl Rules {
             Request::Drop(gid, to) => edit(gid, GroupEdit::Drop { to: NAMES[*to].to_owned() }),
         };
         let edited = group::edit(self.groups.get(gid), gid, me, &edit, holder)?;
-        if let (Some((uid, place)), Some(group)) = (edited.change, self.groups.get_mut(gid)) {
+        let group = self.groups.entry(gid.to_owned()).or_default();
+        if let Some((uid, place)) = edited.change {
             group.set(uid, place);
         }
-        Ok(())
+        Ok(vec![told(&Audience::to_group(sender, group, edited.also))])
     }
 
     /// In the reference's words.
@@ -241,8 +351,8 @@ struct Shown {
 }
 
 proptest! {
-    /// Goal: names and groups are what the protocol says, and refusals have its words in its order. Method: random
-    /// requests; after each the answers and all tables are compared.
+    /// Goal: names and groups are what the protocol says, everybody gets what is due, and refusals have its words in its
+    /// order. Method: random requests; after each the answers, the audiences and all tables are compared.
     #[test]
     fn groups_follow_the_reference(requests in vec((1..=USERS, request()), 1..120)) {
         let (mut rules, mut reference) = (Rules::default(), Reference::default());

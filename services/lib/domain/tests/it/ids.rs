@@ -2,33 +2,10 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tmtp_domain::{BodyId, GatewayId, IdError, MsgId, NodeSecret, Posted, SiteId, Uid, WorkerId};
+use tmtp_domain::{BodyId, GatewayId, MsgId, NodeSecret, Posted, SiteId, Uid, WorkerId};
 use uuid::Uuid;
 
 const ALPHABET: &[u8] = b"%+123456789BCDFGHJKLMNPQRSTVWXYZ";
-
-/// What the protocol's base32 makes of a text, bit by bit; `None` for what is corrupt.
-fn reference(text: &str) -> Option<Vec<u8>> {
-    let mut symbols: Vec<u8> = text.bytes().filter(|c| !b"\r\n".contains(c)).collect();
-    if !symbols.len().is_multiple_of(8) {
-        return None;
-    }
-    let padded = symbols.len();
-    while symbols.last() == Some(&b'=') {
-        symbols.pop();
-    }
-    // One to four octets end in a block of 2, 4, 5 or 7 symbols.
-    if ![0, 1, 3, 4, 6].contains(&(padded - symbols.len())) {
-        return None;
-    }
-    let mut bits = Vec::new();
-    for symbol in symbols {
-        let value = ALPHABET.iter().position(|&c| c == symbol)?;
-        bits.extend((0..5).rev().map(|bit| value >> bit & 1 == 1));
-    }
-    let (octets, _) = bits.as_chunks::<8>();
-    Some(octets.iter().map(|bits| bits.iter().fold(0, |octet, &bit| octet << 1 | u8::from(bit))).collect())
-}
 
 /// Texts that are nearly ids: blocks of the alphabet, some padded or broken over lines, with an odd character at times.
 fn id_like() -> impl Strategy<Value = String> {
@@ -53,7 +30,7 @@ fn id_like() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// Goal: ids come back from their text. Method: write and parse any uid and secret, and look at the text.
+    /// Goal: uids come back from their text, and secrets have one. Method: write any, parse, and look at the text.
     #[test]
     fn ids_come_back(uid: [u8; 20], secret: [u8; 25]) {
         let (uid, secret) = (Uid(uid), NodeSecret(secret));
@@ -61,26 +38,13 @@ proptest! {
         prop_assert_eq!((uid_text.len(), secret_text.len()), (32, 40));
         prop_assert!(uid_text.bytes().chain(secret_text.bytes()).all(|c| ALPHABET.contains(&c)));
         prop_assert_eq!(Uid::parse(&uid_text), Ok(uid));
-        prop_assert_eq!(NodeSecret::parse(&secret_text), Ok(secret));
     }
 
-    /// Goal: exactly the texts of the protocol are taken, each error is the right one, and nothing panics. Method:
-    /// compare with a decoder that goes bit by bit.
+    /// Goal: exactly the texts of the protocol are taken, and nothing panics. Method: look at length and symbols.
     #[test]
-    fn texts_are_judged_as_the_protocol_does(text in id_like()) {
-        let secret = NodeSecret::parse(&text).map(|secret| secret.0.to_vec());
-        let uid = Uid::parse(&text);
-        match reference(&text) {
-            None => {
-                prop_assert_eq!(secret, Err(IdError::Base32));
-                prop_assert_eq!(uid, Err(IdError::Base32));
-            }
-            Some(octets) => {
-                let wanted = if octets.len() == 25 { Ok(octets) } else { Err(IdError::Length) };
-                prop_assert_eq!(secret, wanted);
-                prop_assert_ne!(uid, Err(IdError::Base32));
-            }
-        }
+    fn uids_are_judged_as_the_protocol_does(text in id_like()) {
+        let well_formed = text.len() == 32 && text.bytes().all(|c| ALPHABET.contains(&c));
+        prop_assert_eq!(Uid::parse(&text).is_ok(), well_formed);
     }
 
     /// Goal: a user has one text, since clients compare texts. Method: parse texts, those with line ends too, and write
@@ -90,19 +54,6 @@ proptest! {
         if let Ok(uid) = Uid::parse(&text) {
             prop_assert_eq!(uid.to_string(), text);
         }
-    }
-
-    /// Goal: a wrapped password is the same password. Method: put line ends anywhere into a secret's text.
-    #[test]
-    fn secrets_may_be_wrapped(secret: [u8; 25], places in vec(any::<prop::sample::Index>(), 0..6)) {
-        let secret = NodeSecret(secret);
-        let mut text = secret.reveal();
-        for place in places {
-            text.insert_str(place.index(text.len() + 1), "\r\n");
-        }
-        let parsed = NodeSecret::parse(&text);
-        prop_assert_eq!(parsed.as_ref().map(NodeSecret::hash), Ok(secret.hash()));
-        prop_assert_eq!(parsed, Ok(secret));
     }
 
     /// Goal: the ids of sites and processes come back from their text, which is the usual one of UUIDs. Method: write

@@ -1,6 +1,7 @@
 //! The audit log. Only ever added to, which the schema sees to.
 
-use sqlx::Row;
+use sqlx::postgres::PgRow;
+use sqlx::{PgExecutor, Row};
 use tmtp_domain::SiteId;
 use uuid::Uuid;
 
@@ -60,6 +61,14 @@ pub struct AuditFilter<'a> {
     pub sites: Option<&'a [SiteId]>,
     /// Of this action only.
     pub action: Option<&'a str>,
+    /// By this key only.
+    pub key: Option<Uuid>,
+    /// About this target only.
+    pub target: Option<&'a str>,
+    /// Not before that (ms since 1970).
+    pub since: Option<i64>,
+    /// Before that (ms since 1970).
+    pub until: Option<i64>,
     /// Older than this one.
     pub before: Option<i64>,
 }
@@ -67,37 +76,54 @@ pub struct AuditFilter<'a> {
 impl Store {
     /// Entries of the log, the newest first.
     pub async fn audit(&self, filter: AuditFilter<'_>, limit: i64) -> Result<Vec<AuditEntry>, Error> {
-        let sites: Option<Vec<Uuid>> = filter.sites.map(|sites| sites.iter().map(|site| site.0).collect());
-        let rows = sqlx::query(
-            "SELECT audit_id, (extract(epoch FROM at) * 1000)::bigint AS at_ms, site_id, key_id, action, target,
-                    from_address, request_id, before::text, after::text
-             FROM audit
-             WHERE ($1::uuid[] IS NULL OR site_id = ANY($1)) AND ($2::text IS NULL OR action = $2)
-               AND ($3::bigint IS NULL OR audit_id < $3)
-             ORDER BY audit_id DESC LIMIT $4",
-        )
-        .bind(sites)
-        .bind(filter.action)
-        .bind(filter.before)
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
-        let entry = |row: &sqlx::postgres::PgRow| {
-            Ok(AuditEntry {
-                id: row.try_get("audit_id")?,
-                at: row.try_get("at_ms")?,
-                site: row.try_get::<Option<Uuid>, _>("site_id")?.map(SiteId),
-                key: row.try_get("key_id")?,
-                action: row.try_get("action")?,
-                target: row.try_get("target")?,
-                from: row.try_get("from_address")?,
-                request: row.try_get("request_id")?,
-                before: row.try_get("before")?,
-                after: row.try_get("after")?,
-            })
-        };
-        rows.iter().map(entry).collect()
+        entries(&self.pool, filter, limit).await
     }
+}
+
+/// Entries of the log, as far as this connection may see them.
+pub(super) async fn entries(
+    from: impl PgExecutor<'_>,
+    filter: AuditFilter<'_>,
+    limit: i64,
+) -> Result<Vec<AuditEntry>, Error> {
+    let sites: Option<Vec<Uuid>> = filter.sites.map(|sites| sites.iter().map(|site| site.0).collect());
+    let rows = sqlx::query(
+        "SELECT audit_id, (extract(epoch FROM at) * 1000)::bigint AS at_ms, site_id, key_id, action, target,
+                from_address, request_id, before::text, after::text
+         FROM audit
+         WHERE ($1::uuid[] IS NULL OR site_id = ANY($1)) AND ($2::text IS NULL OR action = $2)
+           AND ($3::bigint IS NULL OR audit_id < $3) AND ($5::uuid IS NULL OR key_id = $5)
+           AND ($6::text IS NULL OR target = $6)
+           AND ($7::bigint IS NULL OR at >= to_timestamp($7::double precision / 1000))
+           AND ($8::bigint IS NULL OR at < to_timestamp($8::double precision / 1000))
+         ORDER BY audit_id DESC LIMIT $4",
+    )
+    .bind(sites)
+    .bind(filter.action)
+    .bind(filter.before)
+    .bind(limit)
+    .bind(filter.key)
+    .bind(filter.target)
+    .bind(filter.since)
+    .bind(filter.until)
+    .fetch_all(from)
+    .await?;
+    rows.iter().map(entry).collect()
+}
+
+fn entry(row: &PgRow) -> Result<AuditEntry, Error> {
+    Ok(AuditEntry {
+        id: row.try_get("audit_id")?,
+        at: row.try_get("at_ms")?,
+        site: row.try_get::<Option<Uuid>, _>("site_id")?.map(SiteId),
+        key: row.try_get("key_id")?,
+        action: row.try_get("action")?,
+        target: row.try_get("target")?,
+        from: row.try_get("from_address")?,
+        request: row.try_get("request_id")?,
+        before: row.try_get("before")?,
+        after: row.try_get("after")?,
+    })
 }
 
 impl AdminTx {

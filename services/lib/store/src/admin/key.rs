@@ -119,6 +119,19 @@ impl Store {
         rows.iter().map(api_key).collect()
     }
 
+    /// Whether there is a valid key with this role and name.
+    pub async fn has_key(&self, role: Role, name: &str) -> Result<bool, Error> {
+        let exists = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM api_key WHERE role = $1 AND name = $2 AND revoked_at IS NULL
+                            AND (expires_at IS NULL OR expires_at > now()))",
+        )
+        .bind(role.as_str())
+        .bind(name)
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(exists)
+    }
+
     /// One key.
     pub async fn key(&self, id: Uuid) -> Result<Option<ApiKey>, Error> {
         let row = sqlx::query(concat!("SELECT ", columns!(), " FROM api_key WHERE key_id = $1"))

@@ -7,7 +7,7 @@ use sqlx::postgres::PgRow;
 use tmtp_domain::{Registration, SiteId, SiteStatus};
 use uuid::Uuid;
 
-use super::AdminTx;
+use super::{AdminTx, SiteRead};
 use crate::site::{insert_domains, insert_site};
 use crate::{CreateSite, CreateSiteError, Error, Store};
 
@@ -160,12 +160,14 @@ impl Store {
         .await?;
         rows.iter().map(record).collect()
     }
+}
 
-    /// One site.
-    pub async fn site_record(&self, id: SiteId) -> Result<Option<SiteRecord>, Error> {
+impl SiteRead {
+    /// The site.
+    pub async fn site_record(&mut self) -> Result<Option<SiteRecord>, Error> {
         let row = sqlx::query(concat!("SELECT ", columns!(), " FROM site s WHERE s.site_id = $1"))
-            .bind(id.0)
-            .fetch_optional(&self.pool)
+            .bind(self.site.0)
+            .fetch_optional(&mut *self.tx)
             .await?;
         row.as_ref().map(record).transpose()
     }

@@ -183,7 +183,7 @@ async fn sites() {
         (made.kind, made.status, &made.domains),
         (SiteKind::Sandbox, SiteStatus::Active, &vec!["chat.example".into()])
     );
-    assert_eq!(rig.store.site_record(made.id).await.unwrap(), Some(made.clone()));
+    assert_eq!(rig.store.read_site(made.id).await.unwrap().site_record().await.unwrap(), Some(made.clone()));
     let revision = rig.store.sites(&[made.id]).await.unwrap()[0].revision;
 
     let change = async |change: SiteChange| {

@@ -1,8 +1,8 @@
 //! Fencing (invariant I2): who lost a shard, or does not know where it stands, changes nothing at all.
 
-use tmtp_store::{Change, Commit, CommitError, Error, ShardCommit, Waiting};
+use tmtp_store::{Change, Commit, CommitError, Error, ShardCommit, Store, Waiting};
 
-use crate::rig::{ENDED, Rig, acks, inbox, is_fenced, message, node, part, uid, under_older_epoch};
+use crate::rig::{DEADLINE, ENDED, Rig, acks, inbox, is_fenced, message, node, part, uid, under_older_epoch};
 
 /// Goal: a worker that lost its shards cannot commit; method: it claims with a lease that has ended, another claims
 /// after it, both commit on what they know.
@@ -157,5 +157,37 @@ async fn refusals_are_told_apart() {
     match late.commit(&commit(Vec::new())).await {
         Err(CommitError::Store(error)) => assert!(error.is_transient(), "{error:?}"),
         other => panic!("{other:?}"),
+    }
+}
+
+/// Goal: a confirmed commit is on disk whatever the server's default says, and a stricter default stays; method:
+/// databases whose defaults differ, and what a backend of the store says of itself.
+#[tokio::test]
+async fn commits_are_durable_whatever_the_default() {
+    for (default, expected) in
+        [("off", "on"), ("local", "on"), ("on", "on"), ("remote_apply", "remote_apply")]
+    {
+        let rig = Rig::new().await;
+        let name: String =
+            sqlx::query_scalar("SELECT current_database()").fetch_one(&rig.pool).await.unwrap();
+        let alter = format!("ALTER DATABASE \"{name}\" SET synchronous_commit = {default}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(alter)).execute(&rig.pool).await.unwrap();
+        // What the store's own connections have, seen from a trigger that its commit fires.
+        sqlx::raw_sql(
+            "CREATE TABLE seen (setting text);
+             CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NEW; END $$;
+             CREATE TRIGGER see AFTER INSERT ON journal FOR EACH ROW EXECUTE FUNCTION see()",
+        )
+        .execute(&rig.pool)
+        .await
+        .unwrap();
+        let store = Store::connect(&rig.url, 2, DEADLINE).await.unwrap();
+        let (_, shards) = rig.owner().await;
+        let part = ShardCommit { entry: Some(b"entry".to_vec()), ..part(&shards[0]) };
+        store.commit(&Commit { shards: vec![part] }).await.unwrap();
+        let seen: Vec<String> =
+            sqlx::query_scalar("SELECT setting FROM seen").fetch_all(&rig.pool).await.unwrap();
+        assert_eq!(seen, [expected], "default {default}");
     }
 }

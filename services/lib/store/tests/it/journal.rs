@@ -1,7 +1,7 @@
 //! The journal, the receipts, and what a spill does to both.
 
 use tmtp_domain::{ShardId, SiteId};
-use tmtp_store::{Spill, Waiting};
+use tmtp_store::{ReceiptsFrom, Spill, Waiting};
 use uuid::Uuid;
 
 use crate::rig::{Rig, inbox, message, uid};
@@ -18,12 +18,10 @@ async fn entries_come_back_in_order() {
         rig.commit(shard, None, Vec::new()).await.unwrap();
     }
     let ids: Vec<ShardId> = shards.iter().map(|shard| shard.shard).collect();
-    let left = rig.store.recover(&ids[..3], 0).await.unwrap();
     let entries = |first: u8| (first..12).step_by(2).map(|n| vec![n]).collect::<Vec<_>>();
-    assert_eq!(left[&ids[0]].journal, entries(0));
-    assert_eq!(left[&ids[1]].journal, entries(1));
-    assert!(left[&ids[2]].journal.is_empty());
-    assert!(!left.contains_key(&ids[3]));
+    assert_eq!(rig.journal(ids[0]).await, entries(0));
+    assert_eq!(rig.journal(ids[1]).await, entries(1));
+    assert!(rig.journal(ids[2]).await.is_empty());
 }
 
 /// Goal: a spill empties its own shard's journal and nobody else's, and later entries stay; method: two shards, one
@@ -54,10 +52,7 @@ async fn receipts_live_as_long_as_the_window() {
         let receipts = Some((until, pack.to_vec()));
         rig.spill(&shards[0], &Spill { receipts, ..Spill::default() }).await.unwrap();
     }
-    let packs = async |after: i64| {
-        let mut left = rig.store.recover(&[shard], after).await.unwrap();
-        left.remove(&shard).unwrap().receipts.concat()
-    };
+    let packs = async |after: i64| rig.store.recover(shard, after).await.unwrap().receipts.concat();
     assert_eq!(packs(0).await, b"abc");
     assert_eq!(packs(1_500).await, b"bc");
     assert_eq!(packs(3_000).await, b"");
@@ -67,6 +62,41 @@ async fn receipts_live_as_long_as_the_window() {
     assert_eq!(packs(0).await, b"abc", "another shard's window is not ours");
     rig.spill(&shards[0], &forget(2_000)).await.unwrap();
     assert_eq!(packs(0).await, b"bc");
+}
+
+/// Goal: a new owner reads no more receipts than it may remember, the youngest of all its shards, and is told when some
+/// are left; method: packs of ten octets on two shards, two of them of one time, and bounds at their borders.
+#[tokio::test]
+async fn the_youngest_receipts_are_read() {
+    let rig = Rig::new().await;
+    let (_, mut shards) = rig.owner().await;
+    for (index, until) in [(0, 1_000_i64), (1, 2_000), (0, 3_000), (1, 3_000), (0, 4_000), (2, 9_000)] {
+        rig.commit(&mut shards[index], Some(b"entry"), Vec::new()).await.unwrap();
+        let receipts = Some((until, vec![7; 10]));
+        rig.spill(&shards[index], &Spill { receipts, ..Spill::default() }).await.unwrap();
+    }
+    let ids: Vec<ShardId> = shards[..2].iter().map(|shard| shard.shard).collect();
+    let from = |after_ms, is_cut| ReceiptsFrom { after_ms, is_cut };
+    for (octets, expected) in [
+        (50, from(500, false)),
+        (49, from(1_000, true)),
+        (40, from(1_000, true)),
+        (39, from(2_000, true)),
+        // Two packs of one time: both or none.
+        (29, from(3_000, true)),
+        (10, from(3_000, true)),
+        (9, from(4_000, true)),
+    ] {
+        let found = rig.store.receipts_from(&ids, 500, octets).await.unwrap();
+        assert_eq!(found, expected, "{octets} octets");
+        let mut read = 0;
+        for shard in &ids {
+            read += rig.store.recover(*shard, found.after_ms).await.unwrap().receipts.concat().len();
+        }
+        assert!(read <= usize::try_from(octets).unwrap(), "{read} of {octets}");
+    }
+    assert_eq!(rig.store.receipts_from(&ids, 3_500, 10).await.unwrap(), from(3_500, false));
+    assert_eq!(rig.store.receipts_from(&[], 500, 10).await.unwrap(), from(500, false));
 }
 
 /// Goal: a spill whose answer got lost can be made again; method: the same spill twice, with rows, acks and receipts,
@@ -102,6 +132,6 @@ async fn a_spill_can_be_repeated() {
         sqlx::query_scalar("SELECT owed FROM message ORDER BY msg_id").fetch_all(&rig.pool).await.unwrap();
     assert_eq!(owed, [1, 1]);
     assert_eq!(rig.count("SELECT count(*) FROM receipts").await, 2);
-    let waiting = Waiting { journal: 1, messages: 2, inbox: 2, bodies: 0 };
+    let waiting = Waiting { journal: 1, messages: 2, inbox: 2, ..Waiting::default() };
     assert_eq!(rig.store.waiting().await.unwrap(), waiting);
 }

@@ -5,9 +5,11 @@
 
 mod admin;
 mod fence;
+mod jobs;
 mod journal;
 mod ownership;
 mod queue;
+mod reader;
 mod rig;
 mod rows;
 mod schema;

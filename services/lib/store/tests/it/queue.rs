@@ -1,9 +1,10 @@
 //! Spilled messages: in order to their nodes, copied to new ones, gone with the last ack.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use tmtp_domain::{BodyId, MsgId, NodeNum, SiteId};
-use tmtp_store::{Change, Commit, CommitError, MessageRow, PageRequest, ShardCommit, Spill, Waiting};
+use tmtp_store::{Change, Commit, CommitError, MessageRow, PageRequest, Part, ShardCommit, Spill, Waiting};
 use uuid::Uuid;
 
 use crate::rig::{DEADLINE, Rig, ack, acks, inbox, message, page, part, stored, uid};
@@ -185,7 +186,7 @@ async fn the_last_ack_removes_everything() {
         ack(here, ann, 1, 2),
     ]);
     assert!(rig.spill(&shards[0], &strangers).await.unwrap().free.is_empty());
-    let all = Waiting { journal: 0, messages: 2, inbox: 3, bodies: 1 };
+    let all = Waiting { journal: 0, messages: 2, inbox: 3, bodies: 1, chunks: 0 };
     assert_eq!(rig.store.waiting().await.unwrap(), all);
 
     // The same ack twice is one ack.
@@ -196,6 +197,9 @@ async fn the_last_ack_removes_everything() {
 
     let last = acks(vec![ack(here, ben, 1, 1)]);
     assert_eq!(rig.spill(&shards[0], &last).await.unwrap().free, [(here, body)]);
+    // It counts until whoever removes it says that it is gone.
+    assert_eq!(rig.store.waiting().await.unwrap().bodies, 1);
+    rig.store.forget_freed(&[(here, body.id)]).await.unwrap();
     assert_eq!(rig.store.waiting().await.unwrap(), Waiting { messages: 1, inbox: 1, bodies: 0, ..all });
     assert_eq!(rig.waiting_ids(there, ann, 1).await, [1], "the other site's message of the same id stays");
 }
@@ -270,6 +274,7 @@ async fn bodies_are_held_until_freed() {
     rig.commit(&mut shards[0], None, changes).await.unwrap();
     rig.commit(&mut shards[0], None, vec![Change::BodyFree { site: here, body: stored(2) }]).await.unwrap();
     let name = |site, n: u128| (site, BodyId(Uuid::from_u128(n)));
+    rig.store.forget_freed(&[name(here, 1), name(here, 2)]).await.unwrap();
     let asked = [name(here, 1), name(here, 2), name(here, 3), name(there, 3), name(there, 1)];
     let gone = HashSet::from([name(here, 2), name(here, 3), name(there, 1)]);
     assert_eq!(rig.store.condemn_bodies(&asked).await.unwrap(), gone);
@@ -290,6 +295,129 @@ async fn bodies_are_held_until_freed() {
     sqlx::query("UPDATE body SET swept_at = swept_at - interval '31 days'").execute(&rig.pool).await.unwrap();
     rig.store.forget_condemned().await.unwrap();
     assert!(rig.store.bodies_condemned(&asked).await.unwrap().is_empty());
+}
+
+/// Goal: a body that is freed is found by anybody until it is removed, and nobody refers to it again; method: bodies freed
+/// by a commit, by one that never held it, and by a spill; lists of various ages and lengths; and commits that hold one.
+#[tokio::test]
+async fn freed_bodies_are_remembered_until_removed() {
+    let rig = Rig::new().await;
+    let (_, mut shards) = rig.owner().await;
+    let (here, there, ann) = (site(), site(), uid(1));
+    let held = |site, n| Change::BodyHeld { site, body: stored(n) };
+    let free = |site, n| Change::BodyFree { site, body: stored(n) };
+    rig.commit(&mut shards[0], None, vec![held(here, 1), held(there, 1), held(here, 3)]).await.unwrap();
+    rig.commit(&mut shards[0], None, vec![free(here, 1), free(there, 2), free(there, 2)]).await.unwrap();
+    let row = MessageRow { body_id: Some(stored(3).id), ..message(here, 1, 1) };
+    let spill = Spill { messages: vec![row], inbox: vec![inbox(here, ann, 1, 1, 1)], ..Spill::default() };
+    rig.spill(&shards[0], &spill).await.unwrap();
+    rig.spill(&shards[0], &acks(vec![ack(here, ann, 1, 1)])).await.unwrap();
+
+    let freed = async |since, limit| -> HashSet<_> {
+        rig.store.bodies_freed(since, limit).await.unwrap().into_iter().collect()
+    };
+    let all = HashSet::from([(here, stored(1)), (there, stored(2)), (here, stored(3))]);
+    assert_eq!(freed(Duration::ZERO, 9).await, all);
+    assert!(freed(Duration::from_hours(1), 9).await.is_empty());
+    assert_eq!(freed(Duration::ZERO, 2).await.len(), 2);
+
+    let result = rig.commit(&mut shards[0], None, vec![held(here, 1)]).await;
+    assert!(matches!(result, Err(CommitError::BodyGone)), "{result:?}");
+    let name = |site, n| (site, stored(n).id);
+    let gone = rig.store.bodies_condemned(&[name(here, 1), name(there, 1), name(there, 2)]).await.unwrap();
+    assert_eq!(gone, HashSet::from([name(here, 1), name(there, 2)]));
+    assert!(rig.store.condemn_bodies(&[name(here, 1)]).await.unwrap().is_empty(), "others remove it");
+
+    rig.store.forget_freed(&[name(here, 1), name(there, 1), name(there, 2)]).await.unwrap();
+    assert_eq!(freed(Duration::ZERO, 9).await, HashSet::from([(here, stored(3))]));
+    assert_eq!(rig.store.waiting().await.unwrap().bodies, 2, "and the one that is held");
+}
+
+/// Goal: places and acks of more than a statement writes are all written; method: a message for six thousand nodes and
+/// one for a single one; then all ack.
+#[tokio::test]
+async fn a_message_to_thousands_is_spilled() {
+    let rig = Rig::new().await;
+    let (_, shards) = rig.owner().await;
+    let here = site();
+    let nodes = || (0..6_000_i16).map(|n| (uid(u8::try_from(n % 200).unwrap()), n));
+    let places = nodes().map(|(uid, num)| inbox(here, uid, num, 1, 1));
+    let spill = Spill {
+        messages: vec![message(here, 1, 6_000), message(here, 2, 1)],
+        inbox: places.chain([inbox(here, uid(7), 7, 1, 2)]).collect(),
+        ..Spill::default()
+    };
+    rig.spill(&shards[0], &spill).await.unwrap();
+    assert_eq!(
+        rig.store.waiting().await.unwrap(),
+        Waiting { messages: 2, inbox: 6_001, ..Waiting::default() }
+    );
+    rig.spill(&shards[0], &acks(nodes().map(|(uid, num)| ack(here, uid, num, 1)).collect())).await.unwrap();
+    assert_eq!(rig.store.waiting().await.unwrap(), Waiting { messages: 1, inbox: 1, ..Waiting::default() });
+}
+
+/// Goal: what the database does not take of a spill takes nothing else with it, and no message is lost; method:
+/// constraints by a foreign hand against two of nine messages, one of two acks, and the receipts; spilled twice; and a
+/// parked message put back as its table says.
+#[tokio::test]
+async fn a_poisonous_message_is_parked() {
+    let rig = Rig::new().await;
+    let (_, mut shards) = rig.owner().await;
+    let (here, ann, ben) = (site(), uid(1), uid(2));
+    let row = |id| MessageRow { body: Some(vec![7; 9].into()), ..message(here, id, 2) };
+    let place = |id| [inbox(here, ann, 1, 1, id), inbox(here, ben, 2, 0, id)];
+    let earlier = Spill {
+        messages: [101, 102].map(row).into(),
+        inbox: [101, 102].map(place).concat(),
+        ..Spill::default()
+    };
+    rig.spill(&shards[0], &earlier).await.unwrap();
+    rig.commit(&mut shards[0], Some(b"entry"), Vec::new()).await.unwrap();
+    sqlx::raw_sql(
+        "ALTER TABLE message ADD CONSTRAINT no_four CHECK (msg_id <> 4);
+         ALTER TABLE inbox ADD CONSTRAINT no_six CHECK (msg_id <> 6);
+         ALTER TABLE message ADD CONSTRAINT whole CHECK (msg_id <> 101 OR owed = 2);
+         ALTER TABLE receipts ADD CONSTRAINT none CHECK (false) NOT VALID",
+    )
+    .execute(&rig.pool)
+    .await
+    .unwrap();
+    let spill = Spill {
+        messages: (1..=9).map(row).collect(),
+        inbox: (1..=9).flat_map(place).collect(),
+        acks: vec![ack(here, ann, 1, 101), ack(here, ann, 1, 102)],
+        receipts: Some((1_000, b"pack".to_vec())),
+        forget_receipts_before_ms: 0,
+    };
+    let error = rig.spill(&shards[0], &spill).await.unwrap_err();
+    assert!(matches!(&error, CommitError::Store(error) if error.is_about_data()), "{error:?}");
+    assert_eq!(rig.journal(shards[0].shard).await.len(), 1, "nothing has happened");
+
+    for _ in 0..2 {
+        let shard = &shards[0];
+        let spilled =
+            rig.store.spill_carefully(shard.shard, shard.epoch, shard.commits, &spill).await.unwrap();
+        let parts: Vec<Part> = spilled.refused.iter().map(|refused| refused.part).collect();
+        let refused = |id| Part::Message(here, MsgId(id));
+        assert_eq!(parts, [refused(4), refused(6), Part::Ack(here, MsgId(101)), Part::Receipts]);
+    }
+    assert!(rig.journal(shards[0].shard).await.is_empty());
+    assert_eq!(rig.waiting_ids(here, ann, 1).await, [1, 2, 3, 5, 7, 8, 9, 101]);
+    assert_eq!(rig.waiting_ids(here, ben, 2).await, [1, 2, 3, 5, 7, 8, 9, 101, 102]);
+    assert_eq!(rig.count("SELECT count(*) FROM message_parked WHERE reason LIKE '%no_%'").await, 2);
+
+    sqlx::raw_sql(
+        "ALTER TABLE message DROP CONSTRAINT no_four;
+         INSERT INTO message (site_id, msg_id, owed, header, body, body_id)
+             SELECT site_id, msg_id, cardinality(uids), header, body, body_id FROM message_parked WHERE msg_id = 4;
+         INSERT INTO inbox (site_id, uid, node, urgency, msg_id)
+             SELECT site_id, unnest(uids), unnest(nodes), unnest(urgencies), msg_id FROM message_parked WHERE msg_id = 4",
+    )
+    .execute(&rig.pool)
+    .await
+    .unwrap();
+    assert_eq!(rig.waiting_ids(here, ann, 1).await, [1, 2, 3, 4, 5, 7, 8, 9, 101]);
+    assert_eq!(rig.waiting_ids(here, ben, 2).await[3], 4);
 }
 
 /// Goal: a commit and a sweep at the same moment cannot both win; method: each begins while the other's transaction is

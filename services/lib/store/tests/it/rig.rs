@@ -87,7 +87,7 @@ impl Rig {
 
     /// The journal entries of a shard that are left.
     pub async fn journal(&self, shard: ShardId) -> Vec<Vec<u8>> {
-        self.store.recover(&[shard], 0).await.unwrap().remove(&shard).unwrap().journal
+        self.store.recover(shard, 0).await.unwrap().journal
     }
 
     pub async fn count(&self, query: &'static str) -> i64 {

@@ -16,9 +16,11 @@ const TABLES: &[&str] = &[
     "group_member",
     "idempotency",
     "inbox",
+    "job",
     "journal",
     "member",
     "message",
+    "message_parked",
     "name",
     "node",
     "receipts",
@@ -29,7 +31,7 @@ const TABLES: &[&str] = &[
 ];
 /// Tables that belong to no site: the bookkeeping of shards and of the deployment, and what may concern several sites.
 const OF_NO_SITE: &[&str] =
-    &["api_key", "audit", "deployment", "idempotency", "journal", "receipts", "shard", "worker"];
+    &["api_key", "audit", "deployment", "idempotency", "job", "journal", "receipts", "shard", "worker"];
 
 async fn names(rig: &Rig, query: &'static str) -> Vec<String> {
     sqlx::query_scalar(query).fetch_all(&rig.pool).await.unwrap()

@@ -365,14 +365,12 @@ impl<'d> Cluster<'d> {
             self.worker = other;
             return self.take_over(forgetful).await;
         }
-        let Spilled { mut free } = store.spill(shard, epoch, commits, &spill).await.unwrap();
+        let Spilled { mut free, .. } = store.spill(shard, epoch, commits, &spill).await.unwrap();
         if fate == Fate::StoppedAfterSpill {
-            self.lost_removals = true;
             return self.stop(forgetful).await;
         }
         if fate == Fate::SpilledTwice {
-            // What the first one freed is not told again, and left to the sweep.
-            self.lost_removals = true;
+            // What the first one freed is not told again, but found.
             free = store.spill(shard, epoch, commits, &spill).await.unwrap().free;
         }
         self.home.spilled(self.now);
@@ -395,6 +393,16 @@ impl<'d> Cluster<'d> {
         for (_, body) in self.database.store.condemn_bodies(&orphans).await.unwrap() {
             self.remove_body(body);
         }
+    }
+
+    /// Removes bodies as any worker does that were freed by one which could not remove them any more.
+    async fn remove_what_was_left(&mut self) {
+        let left = self.database.store.bodies_freed(Duration::ZERO, 1_000).await.unwrap();
+        let names: Vec<_> = left.iter().map(|(site, body)| (*site, body.id)).collect();
+        for (_, body) in &names {
+            self.remove_body(*body);
+        }
+        self.database.store.forget_freed(&names).await.unwrap();
     }
 
     fn remove_body(&mut self, body: BodyId) {
@@ -488,6 +496,7 @@ impl<'d> Cluster<'d> {
         self.stop(0).await;
         self.settle().await;
         self.spill(Fate::Spilled, 0).await;
+        self.remove_what_was_left().await;
         let left = self.database.store.waiting().await.unwrap();
         assert_eq!((left.journal, left.messages, left.inbox, left.bodies), (0, 0, 0, 0), "left behind");
         assert_eq!(self.home.owed_bytes(), 0);
@@ -508,8 +517,8 @@ impl<'d> Cluster<'d> {
 
 async fn recover(database: &Database, row: OwnedShard, absent: HashSet<GatewayId>, now: Now) -> Home {
     let window = i64::try_from(LIMITS.dedupe_window.as_millis()).unwrap();
-    let left = database.store.recover(&[row.shard], now.millis() - window).await.unwrap();
-    Home::recover(&row, &left[&row.shard], LIMITS, absent, now).unwrap()
+    let left = database.store.recover(row.shard, now.millis() - window).await.unwrap();
+    Home::recover(&row, &left, LIMITS, absent, now).unwrap()
 }
 
 fn user(n: u8) -> Uid {

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::news::News;
+
 /// When something was asked for, and when its success was known. What lies between is open.
 #[derive(Debug, Clone, Copy)]
 pub struct Span {
@@ -11,7 +13,7 @@ pub struct Span {
 }
 
 impl Span {
-    fn is_over_before(&self, tick: u64) -> bool {
+    pub fn is_over_before(&self, tick: u64) -> bool {
         self.ended.is_some_and(|ended| ended < tick)
     }
 
@@ -28,6 +30,8 @@ pub struct Post {
     pub refused: bool,
     pub users: Vec<usize>,
     pub group: Option<usize>,
+    /// Who gets a note about it besides, if it is forwarded.
+    pub notes: Option<Vec<usize>>,
     /// The message that it answers, and that its author had got.
     pub answers: Option<usize>,
 }
@@ -42,9 +46,13 @@ pub struct Change {
 
 /// A device.
 #[derive(Debug)]
-struct Node {
-    user: usize,
-    born: Span,
+pub struct Node {
+    pub user: usize,
+    pub born: Span,
+    /// How often it was told what the server tells by itself.
+    pub told: HashMap<String, u64>,
+    /// When notes came, by the message that they are about.
+    notes: HashMap<String, u64>,
     got: Vec<Got>,
     /// By message id: on which of its links it came last.
     links: HashMap<String, u64>,
@@ -70,7 +78,7 @@ struct Got {
 
 /// Whether a device is to get a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Due {
+pub enum Due {
     Must,
     May,
     Never,
@@ -86,6 +94,7 @@ pub struct Books {
     changes: BTreeMap<(usize, usize), Vec<Change>>,
     /// Message ids, by post.
     ids: HashMap<usize, String>,
+    pub(super) news: Vec<News>,
     /// What was wrong at once.
     pub errors: Vec<String>,
     /// Requests that are not answered.
@@ -112,6 +121,8 @@ impl Books {
         self.nodes.push(Node {
             user,
             born,
+            told: HashMap::new(),
+            notes: HashMap::new(),
             got: Vec::new(),
             links: HashMap::new(),
             since: 0,
@@ -170,12 +181,30 @@ impl Books {
         self.nodes[node].online = online;
     }
 
-    /// Somebody is online, or is not.
+    /// Somebody is online, or is not. That has to be news.
     pub fn seen(&mut self, node: usize, uid: &str, online: bool) {
-        if online {
-            self.nodes[node].online.insert(uid.to_owned());
-        } else {
-            self.nodes[node].online.remove(uid);
+        let seen = &mut self.nodes[node].online;
+        let is_news = if online { seen.insert(uid.to_owned()) } else { seen.remove(uid) };
+        if !is_news {
+            self.errors.push(format!("node {node} is told what it knows: {uid} is online: {online}"));
+        }
+    }
+
+    /// How many devices there are.
+    pub fn count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// A device.
+    pub fn node_of(&self, number: usize) -> &Node {
+        &self.nodes[number]
+    }
+
+    /// A post is this message.
+    pub fn identify(&mut self, post: usize, id: &str) {
+        let known = self.ids.entry(post).or_insert_with(|| id.to_owned());
+        if known != id {
+            self.errors.push(format!("post {post} is message {known}, and {id}"));
         }
     }
 
@@ -191,13 +220,19 @@ impl Books {
     }
 
     /// A message came. `urgent` ones go before others.
-    pub fn got(&mut self, node: usize, link: u64, from: &str, id: &str, post: Option<usize>, urgent: bool) {
+    /// True if it is the first time.
+    pub fn got(
+        &mut self,
+        node: usize,
+        link: u64,
+        from: &str,
+        id: &str,
+        post: Option<usize>,
+        urgent: bool,
+    ) -> bool {
         let tick = self.tick();
         if let Some(post) = post {
-            let known = self.ids.entry(post).or_insert_with(|| id.to_owned());
-            if known != id {
-                self.errors.push(format!("post {post} is message {known}, and {id}"));
-            }
+            self.identify(post, id);
         }
         let book = &mut self.nodes[node];
         if book.settled.contains(id) {
@@ -206,8 +241,12 @@ impl Books {
         match book.links.insert(id.to_owned(), link) {
             Some(before) if before == link => {
                 self.errors.push(format!("node {node} got {id} twice on one link"));
+                false
             }
-            Some(_) => book.repeats += 1,
+            Some(_) => {
+                book.repeats += 1;
+                false
+            }
             None => {
                 book.got.push(Got { tick, since: book.since, post });
                 if !urgent
@@ -216,7 +255,21 @@ impl Books {
                 {
                     self.errors.push(format!("node {node} got {id} of {from} behind {last}"));
                 }
+                true
             }
+        }
+    }
+
+    /// A device was told something.
+    pub fn told(&mut self, node: usize, words: String) {
+        *self.nodes[node].told.entry(words).or_default() += 1;
+    }
+
+    /// A device got a note about a message.
+    pub fn noted(&mut self, node: usize, about: String) {
+        let tick = self.tick();
+        if self.nodes[node].notes.insert(about.clone(), tick).is_some() {
+            self.errors.push(format!("node {node} got two notes about {about}"));
         }
     }
 
@@ -226,17 +279,17 @@ impl Books {
     }
 
     /// Whether a user was in a group while a post was made.
-    fn was_joined(&self, group: usize, user: usize, post: &Post) -> Due {
+    pub fn was_joined(&self, group: usize, user: usize, span: Span) -> Due {
         let changes: Vec<&Change> =
             self.changes.get(&(group, user)).into_iter().flatten().filter(|change| !change.refused).collect();
         let before: Vec<&&Change> =
-            changes.iter().filter(|change| change.span.is_over_before(post.span.began)).collect();
+            changes.iter().filter(|change| change.span.is_over_before(span.began)).collect();
         let Some(last) = before.iter().max_by_key(|change| change.span.ended) else {
-            let open = changes.iter().any(|change| change.span.meets(&post.span));
+            let open = changes.iter().any(|change| change.span.meets(&span));
             return if open { Due::May } else { Due::Never };
         };
         let unclear = |change: &&&Change| {
-            change.joined != last.joined && (change.span.meets(&post.span) || change.span.meets(&last.span))
+            change.joined != last.joined && (change.span.meets(&span) || change.span.meets(&last.span))
         };
         if changes.iter().any(|change| unclear(&change)) {
             Due::May
@@ -256,13 +309,55 @@ impl Books {
         let user = if own || post.users.contains(&node.user) {
             Due::Must
         } else {
-            post.group.map_or(Due::Never, |group| self.was_joined(group, node.user, post))
+            post.group.map_or(Due::Never, |group| self.was_joined(group, node.user, post.span))
         };
         // A device that was made meanwhile or later gets what another was owed still.
         match user {
             Due::Must if !node.born.is_over_before(post.span.began) => Due::May,
             other => other,
         }
+    }
+
+    /// Whether a device is to get the note of a forwarded message.
+    fn note_due(&self, number: usize, post: &Post) -> Due {
+        let user = self.nodes[number].user;
+        let noted = post.notes.as_ref().is_some_and(|notes| notes.contains(&user));
+        match self.due(number, post) {
+            _ if post.notes.is_none() || post.refused || number == post.author => Due::Never,
+            Due::Never if noted && !self.nodes[number].born.is_over_before(post.span.began) => Due::May,
+            Due::Never if noted => Due::Must,
+            due => due,
+        }
+    }
+
+    /// Notes that are missing, that nobody should have got, or that came before the message itself.
+    fn wrong_notes(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for (number, node) in self.nodes.iter().enumerate() {
+            let mut known = 0;
+            for (place, post) in self.posts.iter().enumerate() {
+                let noted = self.ids.get(&place).and_then(|id| node.notes.get(id));
+                known += usize::from(noted.is_some());
+                let got = node.got.iter().find(|got| got.post == Some(place)).map(|got| got.tick);
+                let is_early = self.due(number, post) == Due::Must && noted < got.as_ref();
+                match (self.note_due(number, post), noted) {
+                    (Due::Must, None) => {
+                        wrong.push(format!("node {number} has no note of post {place}: {post:?}"))
+                    }
+                    (Due::Never, Some(_)) => {
+                        wrong.push(format!("node {number} has a note of post {place}: {post:?}"))
+                    }
+                    (_, Some(_)) if is_early => {
+                        wrong.push(format!("node {number} got the note before post {place}"))
+                    }
+                    _ => {}
+                }
+            }
+            if known < node.notes.len() {
+                wrong.push(format!("node {number} has {} notes of unknown posts", node.notes.len() - known));
+            }
+        }
+        wrong
     }
 
     /// What somebody should have and has not got yet, and what somebody has got and should not.
@@ -282,6 +377,8 @@ impl Books {
                 }
             }
         }
+        differences.extend(self.wrong_notes());
+        differences.extend(self.miscounted());
         differences
     }
 
@@ -335,7 +432,8 @@ mod tests {
         }
         for (author, users, answers) in [(0, vec![1], None), (2, vec![0], Some(0))] {
             let span = books.now();
-            let post = books.write(Post { author, span, refused: false, users, group: None, answers });
+            let post =
+                books.write(Post { author, span, refused: false, users, group: None, notes: None, answers });
             books.posted(post, false);
         }
         books
@@ -380,6 +478,7 @@ mod tests {
             refused: false,
             users: vec![],
             group: Some(0),
+            notes: None,
             answers: None,
         };
         let mut before = post(&mut books);

@@ -102,10 +102,24 @@ struct Ask {
 }
 
 enum Means {
-    Nothing,
+    News(usize),
     Post(usize),
-    Change { group: usize, user: usize, number: usize },
-    Device,
+    /// A change of somebody's standing in a group, of which its members are told.
+    Change {
+        group: usize,
+        user: usize,
+        number: usize,
+        news: usize,
+    },
+    /// The same, with the text of the invitation.
+    Invite {
+        group: usize,
+        user: usize,
+        number: usize,
+        news: usize,
+        post: usize,
+    },
+    Device(usize),
 }
 
 /// Why a link ended.
@@ -159,6 +173,8 @@ impl Desktop {
         let connect = self.story.gateways[gateway].clone();
         let mut client = timeout(PATIENCE, Client::connect(&connect)).await.ok()?.ok()?;
         let (uid, node) = (self.account.uid.clone(), self.account.node_id.clone());
+        let words = format!("login {uid}");
+        let news = self.story.books(|books| books.announce(words, self.node, Vec::new(), None));
         let login = async {
             client.send(&Request::TmtpRev { id: "1".to_owned() }, b"").await.ok()?;
             client.send(&Request::Login { uid, node }, b"").await.ok()?;
@@ -166,13 +182,19 @@ impl Desktop {
                 match client.next().await.ok()??.response {
                     Response::TmtpRev { .. } => {}
                     Response::Info { ohi, .. } => {
-                        return Some(ohi.into_iter().map(std::borrow::Cow::into_owned).collect());
+                        return Some(Some(ohi.into_iter().map(std::borrow::Cow::into_owned).collect()));
                     }
+                    Response::Quit { .. } => return Some(None),
                     _ => return None,
                 }
             }
         };
-        let online = timeout(PATIENCE, login).await.ok()??;
+        let answer = timeout(PATIENCE, login).await.ok().flatten();
+        self.story.books(|books| match &answer {
+            Some(online) => books.announced(news, online.is_none()),
+            None => books.doubted(news),
+        });
+        let online = answer??;
         self.story.books(|books| books.linked(self.node, online));
         let contacts =
             self.story.contacts(self.user).into_iter().map(|user| self.story.recipient(user)).collect();
@@ -249,10 +271,11 @@ impl Desktop {
     /// Takes in what is not a message. False: the link is over.
     fn take(&mut self, response: &Response<'_>) -> bool {
         match response {
-            Response::Ack { id, error, .. }
+            Response::Ack { id, error, receipt }
                 if self.queue.front().is_some_and(|ask| name(&ask.request) == *id) =>
             {
-                self.answered(error.as_deref());
+                let msg_id = receipt.as_ref().map(|(msg_id, _)| msg_id.clone().into_owned());
+                self.answered(error.as_deref(), msg_id);
             }
             Response::Ohi { from, status } => {
                 self.story.books(|books| books.seen(self.node, from, *status == 1));
@@ -263,7 +286,7 @@ impl Desktop {
         true
     }
 
-    fn answered(&mut self, error: Option<&str>) {
+    fn answered(&mut self, error: Option<&str>, msg_id: Option<String>) {
         let Some(ask) = self.queue.pop_front() else { return };
         self.sent = None;
         let refused = error.is_some();
@@ -277,15 +300,31 @@ impl Desktop {
                         books.errors.push(format!("{:?} was refused: {error:?}", ask.request));
                     }
                     books.posted(post, refused);
+                    if let Some(msg_id) = msg_id {
+                        books.identify(post, &msg_id);
+                    }
                 }
-                Means::Change { group, user, number } => books.changed(group, user, number, refused),
-                Means::Nothing | Means::Device if refused => {
-                    books.errors.push(format!("{:?} was refused: {error:?}", ask.request));
+                Means::Change { group, user, number, news } => {
+                    books.changed(group, user, number, refused);
+                    books.announced(news, refused);
                 }
-                Means::Nothing | Means::Device => {}
+                Means::Invite { group, user, number, news, post } => {
+                    books.changed(group, user, number, refused);
+                    books.announced(news, refused);
+                    books.posted(post, refused);
+                    if let Some(msg_id) = msg_id {
+                        books.identify(post, &msg_id);
+                    }
+                }
+                Means::News(news) | Means::Device(news) => {
+                    if refused {
+                        books.errors.push(format!("{:?} was refused: {error:?}", ask.request));
+                    }
+                    books.announced(news, refused);
+                }
             }
         });
-        if matches!(ask.means, Means::Device) {
+        if matches!(ask.means, Means::Device(_)) {
             self.bear();
         }
     }
@@ -303,7 +342,13 @@ impl Desktop {
             }
             // Body and note of a forward are two messages of one post.
             let post = post.filter(|_| !matches!(frame.response, Response::Notify { .. }));
-            books.got(node, link, &from, &id, post, urgent);
+            if books.got(node, link, &from, &id, post, urgent) {
+                if let Response::Notify { post_id, .. } = &frame.response {
+                    books.noted(node, post_id.clone().into_owned());
+                } else if let Some(words) = words(&frame.response) {
+                    books.told(node, words);
+                }
+            }
         });
         match &frame.response {
             Response::User { change: UserChange::Node { label, node_id }, .. } => {
@@ -322,9 +367,16 @@ impl Desktop {
         }
     }
 
+    /// Asks for something that the server tells this user's devices, and perhaps others.
+    fn announce(&self, words: &str, users: Vec<usize>, group: Option<usize>) -> usize {
+        let (kind, rest) = words.split_once(' ').unwrap_or((words, ""));
+        let words = format!("{kind} {} {rest}", self.account.uid);
+        self.story.books(|books| books.announce(words, self.node, users, group))
+    }
+
     /// The new device comes to life when its node id and the ack have come.
     fn bear(&mut self) {
-        let waits = self.queue.iter().any(|ask| matches!(ask.means, Means::Device));
+        let waits = self.queue.iter().any(|ask| matches!(ask.means, Means::Device(_)));
         let Some(Asked { began, node_id: Some(node_id), .. }) =
             self.asked.take_if(|asked| !waits && asked.node_id.is_some())
         else {
@@ -368,11 +420,9 @@ impl Desktop {
             97 => {
                 let alias = format!("Another name {}-{}", self.node, self.requests);
                 let id = self.id("l");
-                self.ask(
-                    Request::UserEdit { id, new_node: None, new_alias: Some(alias) },
-                    Vec::new(),
-                    Means::Nothing,
-                );
+                let news = self.announce(&format!("user alias {alias}"), Vec::new(), None);
+                let request = Request::UserEdit { id, new_node: None, new_alias: Some(alias) };
+                self.ask(request, Vec::new(), Means::News(news));
             }
             _ => self.new_device(),
         }
@@ -387,18 +437,24 @@ impl Desktop {
     fn write(&mut self, users: Vec<usize>, group: Option<usize>, answers: Option<usize>) {
         let mut recipients: Vec<Recipient> = users.iter().map(|user| self.story.recipient(*user)).collect();
         recipients.extend(group.map(|group| Recipient { id: self.story.groups[group].0.clone(), kind: 3 }));
-        let post = self.note_post(users, group, answers);
+        let post = self.note_post(users, group, None, answers);
         let data = self.text(post);
         let id = self.id("t");
         let info = DataInfo { len: data.len() as u64, ..DataInfo::default() };
         self.ask(Request::Post { id, recipients, data: info }, data, Means::Post(post));
     }
 
-    fn note_post(&self, users: Vec<usize>, group: Option<usize>, answers: Option<usize>) -> usize {
+    fn note_post(
+        &self,
+        users: Vec<usize>,
+        group: Option<usize>,
+        notes: Option<Vec<usize>>,
+        answers: Option<usize>,
+    ) -> usize {
         let author = self.node;
         self.story.books(|books| {
             let span = books.now();
-            books.write(Post { author, span, refused: false, users, group, answers })
+            books.write(Post { author, span, refused: false, users, group, notes, answers })
         })
     }
 
@@ -426,8 +482,9 @@ impl Desktop {
     fn forward(&mut self) {
         let users = self.some_users();
         let recipients = users.iter().map(|user| self.story.recipient(*user)).collect();
-        let note_recipients = self.some_users().iter().map(|user| self.story.recipient(*user)).collect();
-        let post = self.note_post(users, None, None);
+        let noted = self.some_users();
+        let note_recipients = noted.iter().map(|user| self.story.recipient(*user)).collect();
+        let post = self.note_post(users, None, Some(noted), None);
         let body = self.text(post);
         let note = b"to whom it concerns";
         let data = [&note[..], &body].concat();
@@ -447,7 +504,7 @@ impl Desktop {
         if to == self.user {
             return;
         }
-        let post = self.note_post(vec![to], None, None);
+        let post = self.note_post(vec![to], None, None, None);
         let data = format!("{post} ping").into_bytes();
         let request = Request::Ping {
             id: self.id("p"),
@@ -460,6 +517,8 @@ impl Desktop {
 
     fn edit_group(&mut self, group: usize, act: &str, of: usize, joined: bool) {
         let number = self.story.books(|books| books.change(group, of, joined));
+        let (gid, alias) = (&self.story.groups[group].0, &self.story.users[of].1);
+        let news = self.announce(&format!("member {gid} {act} {alias}"), vec![of], Some(group));
         let request = Request::GroupEdit {
             id: self.id("g"),
             act: act.to_owned(),
@@ -467,7 +526,7 @@ impl Desktop {
             to: (act == "drop").then(|| self.story.users[of].1.clone()),
             new_alias: None,
         };
-        self.ask(request, Vec::new(), Means::Change { group, user: of, number });
+        self.ask(request, Vec::new(), Means::Change { group, user: of, number, news });
     }
 
     fn join(&mut self, group: usize) {
@@ -493,16 +552,20 @@ impl Desktop {
             return;
         }
         self.edit_group(group, "drop", other, false);
+        let (gid, alias) = (self.story.groups[group].0.clone(), self.story.users[other].1.clone());
+        let news = self.announce(&format!("member {gid} invite {alias}"), Vec::new(), Some(group));
+        let post = self.note_post(vec![other], None, None, None);
+        let data = format!("{post} sorry").into_bytes();
         let request = Request::GroupInvite {
             id: self.id("i"),
-            gid: self.story.groups[group].0.clone(),
+            gid,
             from: self.story.users[self.user].1.clone(),
-            to: self.story.users[other].1.clone(),
-            data: DataInfo { len: 5, ..DataInfo::default() },
+            to: alias,
+            data: DataInfo { len: data.len() as u64, ..DataInfo::default() },
         };
         // Who has come back in between is joined already: a refusal that changes nothing.
         let number = self.story.books(|books| books.change(group, other, false));
-        self.ask(request, b"sorry".to_vec(), Means::Change { group, user: other, number });
+        self.ask(request, data, Means::Invite { group, user: other, number, news, post });
     }
 
     fn show_for_a_moment(&mut self) {
@@ -513,10 +576,13 @@ impl Desktop {
             return;
         };
         for kind in ["add", "drop"] {
-            let recipients = vec![self.story.recipient(other)];
             let id = self.id("o");
+            // Passed on as it is, so that the message can be told from others.
+            let mark = i8::try_from(self.requests % 100).unwrap_or_default();
+            let recipients = vec![Recipient { kind: mark, ..self.story.recipient(other) }];
+            let news = self.announce(&format!("ohiedit {kind} {mark}"), Vec::new(), None);
             let request = Request::OhiEdit { id, recipients, kind: kind.to_owned() };
-            self.ask(request, Vec::new(), Means::Nothing);
+            self.ask(request, Vec::new(), Means::News(news));
         }
     }
 
@@ -527,15 +593,32 @@ impl Desktop {
         let began = self.story.books(Books::tick);
         let id = self.id("n");
         let label = format!("device {} of {}", self.requests, self.node);
+        let news = self.announce(&format!("user node {label}"), Vec::new(), None);
         let request = Request::UserEdit { id, new_node: Some(label.clone()), new_alias: None };
         self.asked = Some(Asked { began, label, node_id: None });
-        self.ask(request, Vec::new(), Means::Device);
+        self.ask(request, Vec::new(), Means::Device(news));
     }
 }
 
 /// The number that a text begins with.
 fn number(text: &str) -> Option<usize> {
     text.split(' ').next().and_then(|word| word.parse().ok())
+}
+
+/// What makes a message of the server's own recognisable.
+fn words(response: &Response<'_>) -> Option<String> {
+    let from = &response.std()?.from;
+    Some(match response {
+        Response::Login { .. } => format!("login {from}"),
+        Response::User { change: UserChange::Alias(alias), .. } => format!("user {from} alias {alias}"),
+        Response::User { change: UserChange::Node { label, .. }, .. } => format!("user {from} node {label}"),
+        Response::OhiEdit { recipients, kind, .. } => {
+            let marks: Vec<String> = recipients.iter().map(|item| item.kind.to_string()).collect();
+            format!("ohiedit {from} {kind} {}", marks.join(" "))
+        }
+        Response::Member { act, gid, alias, .. } => format!("member {from} {gid} {act} {alias}"),
+        _ => return None,
+    })
 }
 
 /// The name of a request.

@@ -39,11 +39,16 @@ struct Client {
     notices: VecDeque<Frame>,
     answers: VecDeque<Frame>,
     fences: Vec<String>,
+    /// Frames that came, and the number of the one that was got last.
+    came: usize,
+    last: usize,
     quit: Option<String>,
     end: Option<&'static str>,
 }
 
 struct Frame {
+    /// Of those of its link.
+    number: usize,
     header: Map<String, Value>,
     data: Vec<u8>,
 }
@@ -80,6 +85,7 @@ impl<S: Stage> Play<'_, S> {
                 self.stage.pass(*time, self.script.real_time).await;
                 Ok(())
             }
+            Step::Refuse => self.stage.refuse_next(),
             Step::Does { who, act } => match (who.as_str(), act) {
                 ("stranger" | "member", Act::Sends { octets, outcome: Some(outcome) }) => {
                     self.one_off(who, octets, outcome).await
@@ -128,7 +134,13 @@ impl<S: Stage> Play<'_, S> {
                     None => Ok(()),
                 }
             }
-            Act::Gets { frame, data } => self.expect(who, frame, data).await,
+            Act::Gets { frame, data, behind } => {
+                let last = self.client(who)?.last;
+                self.expect(who, frame, data).await?;
+                let now = self.client(who)?.last;
+                ensure!(!behind || now > last, "{who} got {frame} too early");
+                Ok(())
+            }
             Act::GetsQuit(text) => self.expect_quit(who, text).await,
             Act::GetsEnd => self.expect_end(who, "end").await,
             Act::GetsCut => self.expect_end(who, "cut").await,
@@ -174,6 +186,8 @@ impl<S: Stage> Play<'_, S> {
             notices: VecDeque::new(),
             answers: VecDeque::new(),
             fences: Vec::new(),
+            came: 0,
+            last: 0,
             quit: None,
             end: None,
         };
@@ -292,10 +306,12 @@ impl<S: Stage> Play<'_, S> {
         ensure!(client.quit.is_none(), "{text} came behind quit");
         let op = header.get("op").and_then(Value::as_str).unwrap_or_default().to_owned();
         client.informed |= op == "info";
-        ensure!(!is_message || client.informed, "{text} came before info");
+        let is_early = !client.informed && (is_message || matches!(op.as_str(), "ohi" | "ack"));
+        ensure!(!is_early, "{text} came before info");
+        client.came += 1;
         let id = header.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
         let acks = is_message && (client.acks_all || data == FENCE);
-        let frame = Frame { header, data };
+        let frame = Frame { number: client.came, header, data };
         match op.as_str() {
             _ if is_message && frame.data == FENCE => client.fences.push(id.clone()),
             _ if is_message => client.messages.push_back(frame),
@@ -332,6 +348,7 @@ impl<S: Stage> Play<'_, S> {
                 bail!("{who} expected {expected}, got {}", self.client(who)?.rest());
             }
         };
+        self.client(who)?.last = got.number;
         let mut header = got.header;
         // What is only worth a line where it matters.
         let is_message = header.contains_key("from") && header.contains_key("id");

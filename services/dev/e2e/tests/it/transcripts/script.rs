@@ -15,6 +15,10 @@ pub struct Script {
     pub closed: bool,
     /// Its times are those of the login, which no setting scales.
     pub real_time: bool,
+    /// It has several messages in flight to one node.
+    pub wide: bool,
+    /// A real cluster cannot be brought into this situation.
+    pub pure_only: bool,
     /// The rows of `rows.txt` that it shows.
     pub covers: Vec<String>,
     /// What happens, with the number of the line.
@@ -28,6 +32,8 @@ pub enum Step {
     Let { name: String, text: String },
     /// Time passes.
     Pass(Duration),
+    /// The database will not take what comes of the next command.
+    Refuse,
     /// Somebody does something.
     Does { who: String, act: Act },
 }
@@ -35,11 +41,28 @@ pub enum Step {
 /// What somebody does, or gets.
 #[derive(Debug, Clone)]
 pub enum Act {
-    Joins { gateway: usize, alias: Option<String> },
-    Connects { gateway: usize, greets: bool },
-    LogsIn { gateway: usize, as_whom: Option<(String, String)> },
-    Sends { octets: Octets, outcome: Option<Outcome> },
-    Gets { frame: String, data: Vec<u8> },
+    Joins {
+        gateway: usize,
+        alias: Option<String>,
+    },
+    Connects {
+        gateway: usize,
+        greets: bool,
+    },
+    LogsIn {
+        gateway: usize,
+        as_whom: Option<(String, String)>,
+    },
+    Sends {
+        octets: Octets,
+        outcome: Option<Outcome>,
+    },
+    /// `behind`: what came before is what was got last.
+    Gets {
+        frame: String,
+        data: Vec<u8>,
+        behind: bool,
+    },
     GetsQuit(String),
     GetsEnd,
     GetsCut,
@@ -79,6 +102,8 @@ impl Script {
             name: name.to_owned(),
             closed: false,
             real_time: false,
+            pure_only: false,
+            wide: false,
             covers: Vec::new(),
             steps: Vec::new(),
         };
@@ -100,6 +125,8 @@ impl Script {
             "" => return Ok(()),
             "site closed" => self.closed = true,
             "real time" => self.real_time = true,
+            "pure only" => self.pure_only = true,
+            "several in flight" => self.wide = true,
             _ => self.steps.push((number, step(line)?)),
         }
         Ok(())
@@ -109,6 +136,9 @@ impl Script {
 fn step(line: &str) -> Result<Step> {
     if let Some(time) = line.strip_prefix('+') {
         return Ok(Step::Pass(duration(time)?));
+    }
+    if line == "the database refuses" {
+        return Ok(Step::Refuse);
     }
     if let Some((name, value)) = line.strip_prefix("let ").and_then(|rest| rest.split_once(" = ")) {
         let text = String::from_utf8(data(value)?).context("a variable is text")?;
@@ -126,6 +156,9 @@ fn step(line: &str) -> Result<Step> {
         let (frame, outcome) = outcome(frame)?;
         let (header, data) = json_and_data(frame)?;
         Act::Sends { octets: Octets::Frame { header, data }, outcome }
+    } else if let Some(frame) = rest.strip_prefix("<< ") {
+        let (frame, data) = json_and_data(frame)?;
+        Act::Gets { frame, data, behind: true }
     } else if let Some(frame) = rest.strip_prefix("< ") {
         gets(frame)?
     } else {
@@ -144,7 +177,7 @@ fn gets(text: &str) -> Result<Act> {
                 return Ok(Act::GetsQuit(quoted(text)?));
             }
             let (frame, data) = json_and_data(text)?;
-            Act::Gets { frame, data }
+            Act::Gets { frame, data, behind: false }
         }
     })
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use tmtp_client::{Connect, Trust};
 use tmtp_e2e::{Pure, WAIT};
 use tmtp_gateway::session::Exit;
@@ -38,6 +38,8 @@ pub trait Stage {
     async fn close(&mut self, link: usize);
     /// Lets time pass. `real`: it is not scaled.
     async fn pass(&mut self, time: Duration, real: bool);
+    /// The database refuses what comes of the next command.
+    fn refuse_next(&mut self) -> Result<()>;
 }
 
 impl Stage for Pure {
@@ -70,6 +72,11 @@ impl Stage for Pure {
 
     async fn pass(&mut self, time: Duration, _: bool) {
         Self::pass(self, time);
+    }
+
+    fn refuse_next(&mut self) -> Result<()> {
+        Self::refuse_next(self);
+        Ok(())
     }
 }
 
@@ -141,6 +148,10 @@ impl Stage for Real {
 
     async fn pass(&mut self, time: Duration, real: bool) {
         tokio::time::sleep(if real { time } else { time / SCALE }).await;
+    }
+
+    fn refuse_next(&mut self) -> Result<()> {
+        bail!("a real database cannot be told to refuse something")
     }
 }
 

@@ -89,6 +89,11 @@ fn refusals() -> Vec<Case> {
             Answer::NotLoggedIn(LoginRefusal::RegistrationClosed),
         ),
         answer(
+            "v1/event/answer_registration_failed",
+            "a registration that the database refuses",
+            Answer::NotLoggedIn(LoginRefusal::RegistrationFailed),
+        ),
+        answer(
             "v1/event/answer_refused",
             "a refused request",
             Answer::Refused("newalias must be 8+ characters".into()),
