@@ -343,7 +343,7 @@ pub fn run(octets: &[u8]) {
 
 /// Everything that was asked for is answered, and nothing is left when all have gone.
 pub(super) fn end(pure: &mut Pure, world: &mut World, clients: &mut [Client]) {
-    pure.pass(Duration::from_secs(60));
+    pure.pass(Duration::from_mins(1));
     for client in clients {
         world.look(pure, client);
         let waits = client.orderly && pure.end(client.link).is_none();
