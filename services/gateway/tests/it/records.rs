@@ -65,16 +65,17 @@ async fn listen_in(server: SocketAddr) -> (SocketAddr, Records, Gate) {
 fn spans(records: &[usize], frames: &[Frame]) -> Vec<usize> {
     let record_of = |octet: usize| {
         let mut end = 0;
-        records.iter().position(|len| {
+        let record = records.iter().position(|len| {
             end += len;
             octet < end
-        })
+        });
+        record.expect("all that came was noted")
     };
     let mut begin = 0;
     let span = |frame: &Frame| {
         let data = begin + 4 + frame.raw.len();
         begin = data + frame.data.len();
-        record_of(begin - 1).unwrap() - record_of(data - 1).unwrap() + 1
+        record_of(begin - 1) - record_of(data - 1) + 1
     };
     frames.iter().map(span).collect()
 }

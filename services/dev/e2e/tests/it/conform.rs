@@ -4,6 +4,9 @@ use anyhow::{Context as _, Result, ensure};
 use tmtp_e2e::Setup;
 use tokio::process::Command;
 
+/// Set by those who have the time for slow cases.
+const SLOW: &str = "POSTERN_CONFORM_SLOW";
+
 /// Goal: the black-box part of the conformance suite passes, with the users of each case at two gateways; method:
 /// `tmtpctl conform`, with more patience than a person needs. Cases of half a minute and more are left to people; what
 /// they check is checked with a clock that tests drive.
@@ -14,6 +17,7 @@ async fn the_cluster_conforms() -> Result<()> {
     let output = Command::new(tmtp_e2e::binary("tmtpctl")?)
         .args(["conform", &first.to_string(), "--second", &second.to_string()])
         .args(["--insecure", "--patience", "60"])
+        .args(std::env::var_os(SLOW).map(|_| "--slow"))
         .kill_on_drop(true)
         .output()
         .await

@@ -53,15 +53,12 @@ async fn an_hour_of_use() -> Result<()> {
     ensure!(began.elapsed() * SCALE >= Duration::from_hours(1), "that was no hour");
     phase.send_replace(Phase::Drains);
 
-    let give_up = Instant::now() + ARRIVES_WITHIN;
-    while let Some(missing) = story.books(|books| missing(&story, books)) {
-        ensure!(Instant::now() < give_up, "{missing}");
-        sleep(Duration::from_millis(200)).await;
-    }
+    settle(&story).await?;
     println!("{}", story.books(|books| books.summary()));
-    // Nothing comes behind that which should not.
+    // Nothing comes behind that which should not. (Somebody may still log in, and everybody is told.)
     cluster.wait_until_nothing_waits().await?;
     sleep(Duration::from_secs(2)).await;
+    settle(&story).await?;
     phase.send_replace(Phase::Over);
     timeout(ARRIVES_WITHIN, population).await.context("a device does not end")??;
     story.books(|books| {
@@ -97,9 +94,20 @@ async fn live(
     }
 }
 
+/// Waits until nothing is to come any more.
+async fn settle(story: &Story) -> Result<()> {
+    let give_up = Instant::now() + ARRIVES_WITHIN;
+    while let Some(missing) = story.books(|books| missing(story, books)) {
+        ensure!(Instant::now() < give_up, "{missing}");
+        sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}
+
 /// What is still to come, if anything.
 fn missing(story: &Story, books: &Books) -> Option<String> {
     let mut missing = books.differences();
+    missing.extend(books.miscounted());
     missing.extend(books.mistaken(|user| {
         let shows = (0..USERS).filter(|other| story.contacts(*other).contains(&user));
         shows.map(|other| story.users[other].0.clone()).collect()

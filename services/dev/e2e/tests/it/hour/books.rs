@@ -378,7 +378,6 @@ impl Books {
             }
         }
         differences.extend(self.wrong_notes());
-        differences.extend(self.miscounted());
         differences
     }
 

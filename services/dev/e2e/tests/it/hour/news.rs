@@ -60,7 +60,8 @@ impl Books {
             None => Due::Never,
         };
         // A device that was made meanwhile or later gets what another was owed still.
-        let is_unclear = news.unsure || !node.born.is_over_before(news.span.began);
+        let is_unclear =
+            news.unsure || news.span.ended.is_none() || !node.born.is_over_before(news.span.began);
         if due == Due::Must && is_unclear { Due::May } else { due }
     }
 
