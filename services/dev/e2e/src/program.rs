@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tmtp_chassis::logs::PANIC;
 use tmtp_testkit::{eventually, free_port};
 
 use crate::watchdog::Watchdog;
@@ -201,7 +202,7 @@ impl Program {
         if let Ok(Some(status)) = self.exit_status() {
             return Some(format!("{} ended by itself ({status})", self.name));
         }
-        self.log().contains("panicked at").then(|| format!("{} has panicked", self.name))
+        has_panicked(&self.log()).then(|| format!("{} has panicked", self.name))
     }
 
     fn start_process(&self) -> Result<()> {
@@ -257,5 +258,27 @@ impl Drop for Program {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+}
+
+/// Whether a log shows a bug: a panic of a task, which need not end its process, as the programs log it, or as the
+/// standard library says it before they do.
+fn has_panicked(log: &str) -> bool {
+    log.contains(PANIC) || log.contains("panicked at")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: a panic in any task is seen, and nothing else is taken for one. Method: lines of every kind.
+    #[test]
+    fn panics_are_seen() {
+        let human = format!("2026-11-25T00:00:00Z ERROR tmtp_chassis::logs: {PANIC} location=\"a.rs:1:1\"");
+        let json = format!(r#"{{"level":"ERROR","message":"{PANIC}","location":"a.rs:1:1"}}"#);
+        for line in [&human, &json, "thread 'main' panicked at a.rs:1:1:"] {
+            assert!(has_panicked(&format!("INFO ready\n{line}\nINFO drained\n")), "{line}");
+        }
+        assert!(!has_panicked("INFO ready\nERROR do not panic, says the client\n"));
     }
 }

@@ -13,6 +13,8 @@ mod instance;
 mod port;
 mod postgres;
 mod redis;
+#[cfg(feature = "s3")]
+pub mod s3;
 mod shared;
 mod wait;
 

@@ -78,12 +78,15 @@ where
     Ok((lines, LogFilter { handle }))
 }
 
+/// What the log line of a panic says, in every format; who looks through a log for bugs looks for this.
+pub const PANIC: &str = "panic: a bug";
+
 /// Makes a panic a log line like any other, so that a log reader which expects JSON sees it too.
 fn log_panics() {
     panic::set_hook(Box::new(|info| {
         let location = info.location().map(ToString::to_string).unwrap_or_default();
         let message = info.payload_as_str().unwrap_or("no message");
-        tracing::error!(location, message_text = message, "panic");
+        tracing::error!(location, message_text = message, "{PANIC}");
     }));
 }
 
@@ -140,6 +143,27 @@ mod tests {
             speak();
             assert_eq!(lines.take(), "");
         });
+    }
+
+    /// Goal: a panic is found in the log, whatever its format. Method: panic under the hook, in both formats, and look for
+    /// the text that others look for.
+    #[test]
+    fn panics_are_lines() {
+        for format in [LogFormat::Human, LogFormat::Json] {
+            let lines = Lines::default();
+            let writer = lines.clone();
+            let log = Log { format, filter: "info".to_owned() };
+            let (layer, _) = layer(&log, move || writer.clone()).unwrap();
+            let before = panic::take_hook();
+            log_panics();
+            tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+                panic::catch_unwind(|| panic!("the wheel is stuck")).unwrap_err();
+            });
+            panic::set_hook(before);
+            let line = lines.take();
+            assert!(line.contains(PANIC) && line.contains("the wheel is stuck"), "{line}");
+            assert!(line.contains("logs.rs"), "{line}");
+        }
     }
 
     /// Goal: human lines carry no terminal codes. Method: write one and look for the escape character.

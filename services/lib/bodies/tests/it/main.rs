@@ -5,7 +5,6 @@
 mod outage;
 mod postgres;
 mod s3;
-mod s3_server;
 mod suite;
 
 /// The same cases for each back end, each on a store of its own.

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use tmtp_bodies::{Bodies, CALL_MAX};
 use tmtp_testkit::{Postgres, eventually};
 
-use crate::s3_server::S3Server;
 use crate::suite::{body, matches, site, write};
 use crate::{postgres, s3};
+use tmtp_testkit::s3::S3Server;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -51,11 +51,11 @@ async fn postgres_goes_and_comes_back() {
 /// Goal and method: this file's header, for an object store whose listener and connections end.
 #[tokio::test]
 async fn s3_goes_and_comes_back() {
-    let mut server = S3Server::start().await;
+    let mut server = S3Server::start().await.unwrap();
     let bodies = Bodies::open(&s3::config(&server)).unwrap();
     let known = write(&bodies, site(1), body(1), 3, 100).await;
     server.stop().await;
     assert_down(&bodies).await;
-    server.start_again().await;
+    server.start_again().await.unwrap();
     assert_up_again(&bodies, &known).await;
 }

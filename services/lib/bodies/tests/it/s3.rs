@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use tmtp_bodies::{Bodies, Config, Error, Kind, S3};
 use tmtp_domain::{BodyId, SiteId};
 
-use crate::s3_server::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY};
 use crate::suite::{Backend, body, site, write};
+use tmtp_testkit::s3::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY};
 
 pub struct Rig {
     bodies: Bodies,
@@ -32,7 +32,7 @@ pub fn config(server: &S3Server) -> Config {
 
 impl Rig {
     pub async fn new() -> Self {
-        let server = S3Server::start().await;
+        let server = S3Server::start().await.unwrap();
         Self { bodies: Bodies::open(&config(&server)).unwrap(), server }
     }
 
