@@ -10,7 +10,10 @@ use fastrand::Rng;
 use tmtp_e2e::random;
 
 const ARCHIVE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus.tar.gz");
-const TARGETS: [(&str, fn(&[u8])); 4] = [
+/// Takes an input, and panics where a rule is broken.
+type Target = fn(&[u8]);
+
+const TARGETS: [(&str, Target); 4] = [
     ("decoder", random::decoder),
     ("frames", random::frames),
     ("session", random::session),
