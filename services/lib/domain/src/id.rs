@@ -65,6 +65,10 @@ uuid_id!(
     /// A body in the body store.
     BodyId
 );
+uuid_id!(
+    /// An invite of a site.
+    InviteId
+);
 
 macro_rules! number_id {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
