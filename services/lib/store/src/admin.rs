@@ -2,12 +2,18 @@
 //! [`AdminTx`].
 
 mod audit;
+mod invite;
+mod issuer;
 mod key;
+mod provider;
 mod request;
 mod site;
 
 pub use audit::{AuditEntry, AuditFilter, NewAudit};
+pub use invite::{Approval, InviteFilter, InviteRecord, Joined, NewInvite};
+pub use issuer::{IssuerKey, SignInCode};
 pub use key::{ApiKey, NewApiKey};
+pub use provider::ProviderRecord;
 pub use request::Claim;
 pub use site::{SiteChange, SiteKind, SiteRecord};
 

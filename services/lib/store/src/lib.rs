@@ -20,7 +20,8 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Executor, Row};
 
 pub use admin::{
-    AdminTx, ApiKey, AuditEntry, AuditFilter, Claim, NewApiKey, NewAudit, SiteChange, SiteKind, SiteRecord,
+    AdminTx, ApiKey, Approval, AuditEntry, AuditFilter, Claim, InviteFilter, InviteRecord, IssuerKey, Joined,
+    NewApiKey, NewAudit, NewInvite, ProviderRecord, SignInCode, SiteChange, SiteKind, SiteRecord,
 };
 pub use body::StoredBody;
 pub use commit::{Change, Commit, CommitError, ShardCommit};
@@ -112,6 +113,16 @@ impl Store {
             .test_before_acquire(false)
             .connect_with(options.disable_statement_logging())
             .await?;
+        Ok(Self { pool })
+    }
+
+    /// Connects when it is first needed; for processes that start without a database too. Only a URL that is none fails.
+    pub fn connect_lazily(url: &str, connections_max: u32, acquire_timeout: Duration) -> Result<Self, Error> {
+        let options: PgConnectOptions = url.parse().map_err(Error::from)?;
+        let pool = PgPoolOptions::new()
+            .max_connections(connections_max)
+            .acquire_timeout(acquire_timeout)
+            .connect_lazy_with(options.disable_statement_logging());
         Ok(Self { pool })
     }
 

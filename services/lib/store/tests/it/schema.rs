@@ -15,21 +15,37 @@ const TABLES: &[&str] = &[
     "deployment",
     "group_member",
     "idempotency",
+    "identity",
     "inbox",
+    "invite",
+    "invite_use",
+    "issuer_key",
     "journal",
     "member",
     "message",
     "name",
     "node",
+    "oidc_provider",
     "receipts",
     "shard",
+    "sign_in_code",
+    "sign_in_token",
     "site",
     "site_domain",
     "worker",
 ];
 /// Tables that belong to no site: the bookkeeping of shards and of the deployment, and what may concern several sites.
-const OF_NO_SITE: &[&str] =
-    &["api_key", "audit", "deployment", "idempotency", "journal", "receipts", "shard", "worker"];
+const OF_NO_SITE: &[&str] = &[
+    "api_key",
+    "audit",
+    "deployment",
+    "idempotency",
+    "issuer_key",
+    "journal",
+    "receipts",
+    "shard",
+    "worker",
+];
 
 async fn names(rig: &Rig, query: &'static str) -> Vec<String> {
     sqlx::query_scalar(query).fetch_all(&rig.pool).await.unwrap()
