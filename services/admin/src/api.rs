@@ -14,7 +14,7 @@ use axum::{
 use serde_json::json;
 use tmtp_chassis::Health;
 
-use crate::metrics::{AdminMetrics, STATUS_CLASSES};
+use crate::metrics::{AdminMetrics, class};
 
 /// An error as the API answers it (RFC 9457).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,12 +74,6 @@ async fn show_health(State(health): State<Health>) -> Response {
 
 async fn count(State(metrics): State<AdminMetrics>, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
-    let [success, refusal, failure] = [STATUS_CLASSES[0], STATUS_CLASSES[1], STATUS_CLASSES[2]];
-    let class = match response.status().as_u16() {
-        500.. => failure,
-        400.. => refusal,
-        _ => success,
-    };
-    metrics.requests_total.with_label_values(&[class]).inc();
+    metrics.requests_total.with_label_values(&[class(response.status())]).inc();
     response
 }
