@@ -26,20 +26,24 @@ mod tests;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{get, post};
+use tmtp_chassis::Context;
 use tmtp_domain::{InviteCode, SiteId};
 use tmtp_store::{InviteRecord, NewAudit, Store};
+use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use self::keys::SigningKeys;
 use self::page::Kind;
+pub(crate) use self::page::qr;
 use self::refusal::Refusal;
 use self::tries::Tries;
-use crate::config::Public;
+use crate::config::{Config, Public};
 use crate::metrics::{AdminMetrics, TRIES, class};
 
 /// Octets of the largest form.
@@ -59,6 +63,23 @@ struct Shared {
     keys: SigningKeys,
     tries: Tries,
     metrics: AdminMetrics,
+}
+
+/// Serves the pages for invited people until the drain, if they are wanted.
+pub(crate) async fn start(cx: &Context<Config>, store: Store, metrics: AdminMetrics) -> anyhow::Result<()> {
+    let (Some(address), Some(url)) = (cx.config.public.address, &cx.config.public.url) else { return Ok(()) };
+    let listener =
+        TcpListener::bind(address).await.with_context(|| format!("open the public port {address}"))?;
+    let address = listener.local_addr().context("ask for the public address")?;
+    tracing::info!(%address, "public pages listen");
+
+    let issuer = Issuer::new(store, &cx.config.public, url, metrics);
+    let service = issuer.router().into_make_service_with_connect_info::<SocketAddr>();
+    let drain = cx.life.drain().cancelled_owned();
+    cx.life.spawn("public", async move {
+        axum::serve(listener, service).with_graceful_shutdown(drain).await.context("serve the public pages")
+    });
+    Ok(())
 }
 
 impl Issuer {

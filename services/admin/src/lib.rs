@@ -5,19 +5,28 @@
 
 mod api;
 mod config;
+mod health;
+mod invites;
 mod issuer;
+mod keys;
 mod metrics;
 mod readiness;
+mod sites;
+mod upkeep;
+mod whoami;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::Context as _;
-pub use config::{Config, Listen, Public};
-use tmtp_chassis::Context;
+use api::Api;
+use axum::Router;
+use tmtp_chassis::{Context, Health};
 use tmtp_store::Store;
 use tokio::net::TcpListener;
 
-use issuer::Issuer;
+pub use api::document;
+pub use config::{Config, Limits, Listen, Public};
 pub use metrics::AdminMetrics;
 
 /// Serves the API until the drain. Returns once the port is closed to new requests; those under way are
@@ -32,35 +41,25 @@ pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
     let address = listener.local_addr().context("ask for the API's address")?;
     tracing::info!(%address, "api listens");
 
-    readiness::watch(&cx);
+    let postgres = &cx.config.postgres;
+    let store =
+        Store::connect_lazily(postgres.url.expose(), postgres.connections_max, postgres.acquire_timeout)
+            .context("read postgres.url")?;
+    readiness::watch(&cx, store.clone());
     let drain = cx.life.drain().cancelled_owned();
-    let router = api::router(cx.health.clone(), metrics.clone());
-    serve_public(&cx, &metrics).await?;
+    issuer::start(&cx, store.clone(), metrics.clone()).await?;
+    let api = Api::new(Arc::clone(&cx.config), store, cx.health.clone(), metrics);
+    upkeep::start(&cx.life, &api);
+    let service = api::router(api).into_make_service_with_connect_info::<SocketAddr>();
     cx.life.spawn("api", async move {
-        axum::serve(listener, router).with_graceful_shutdown(drain).await.context("serve the API")
+        axum::serve(listener, service).with_graceful_shutdown(drain).await.context("serve the API")
     });
     cx.health.ready();
     cx.life.drain().cancelled().await;
     Ok(())
 }
 
-/// Serves the pages for invited people until the drain, if they are wanted.
-async fn serve_public(cx: &Context<Config>, metrics: &AdminMetrics) -> anyhow::Result<()> {
-    let (Some(address), Some(url)) = (cx.config.public.address, &cx.config.public.url) else { return Ok(()) };
-    let listener =
-        TcpListener::bind(address).await.with_context(|| format!("open the public port {address}"))?;
-    let address = listener.local_addr().context("ask for the public address")?;
-    tracing::info!(%address, "public pages listen");
-
-    let postgres = &cx.config.postgres;
-    let store =
-        Store::connect_lazily(postgres.url.expose(), postgres.connections_max, postgres.acquire_timeout)
-            .context("read the address of Postgres")?;
-    let issuer = Issuer::new(store, &cx.config.public, url, metrics.clone());
-    let service = issuer.router().into_make_service_with_connect_info::<SocketAddr>();
-    let drain = cx.life.drain().cancelled_owned();
-    cx.life.spawn("public", async move {
-        axum::serve(listener, service).with_graceful_shutdown(drain).await.context("serve the public pages")
-    });
-    Ok(())
+/// The API by itself, for whoever serves it: tests.
+pub fn router(config: Arc<Config>, store: Store, health: Health, metrics: AdminMetrics) -> Router {
+    api::router(Api::new(config, store, health, metrics))
 }

@@ -138,7 +138,9 @@ pub(super) fn sign_in(page: &SignInPage<'_>) -> Response {
                 aria-describedby=(if page.refusal.is_some() { "problem help" } else { "help" })
                 aria-invalid=[page.refusal.map(|_| "true")]
                 autofocus[page.code.is_empty() || page.refusal.is_some()];
-            p.hint #help { "Twelve letters and digits, such as 7K4M-Q2XD-9TRA. Small letters will do." }
+            p.hint #help {
+                "Twelve letters and digits, such as " span.whole { "7K4M-Q2XD-9TRA" } ". Small letters will do."
+            }
             button type="submit" { "Continue" }
         }
         p.hint { "You did not ask for this in your client? Then close this page: nothing has happened." }

@@ -1,6 +1,7 @@
 //! Invites: their codes, and in which state they are. Random octets and the time are passed in.
 
 use std::fmt;
+use std::str::FromStr;
 
 use aws_lc_rs::digest;
 
@@ -131,6 +132,15 @@ impl InviteState {
     /// Whether somebody may still join.
     pub fn is_usable(self) -> bool {
         matches!(self, Self::Pending | Self::Active)
+    }
+}
+
+impl FromStr for InviteState {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|state| state.as_str() == text);
+        known.ok_or_else(|| format!("unknown state of an invite {text:?}"))
     }
 }
 

@@ -21,8 +21,10 @@
 mod access;
 mod alias;
 pub mod group;
+mod host;
 mod id;
 mod invite;
+mod key;
 mod member;
 mod name;
 mod posted;
@@ -35,11 +37,13 @@ mod site;
 pub use access::{Role, Scope};
 pub use alias::Alias;
 pub use group::{GROUP_MEMBERS_MAX, Group, GroupAct, GroupEdit, GroupStatus, Invitation, Membership};
+pub use host::parse_host;
 pub use id::{
     BodyId, Epoch, GatewayId, IdError, InviteId, MsgId, NodeNum, NodeSecret, SecretHash, SessionId, ShardId,
     SiteId, Uid, WorkerId,
 };
 pub use invite::{InviteCode, InviteCodeError, InviteState, InviteUse};
+pub use key::{KeyMode, KeySecret};
 pub use member::{Member, MemberStatus, NODES_MAX, Node};
 pub use name::{NameHolder, claim, ping};
 pub use posted::Posted;

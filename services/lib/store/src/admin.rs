@@ -15,7 +15,7 @@ pub use issuer::{IssuerKey, SignInCode};
 pub use key::{ApiKey, NewApiKey};
 pub use provider::ProviderRecord;
 pub use request::Claim;
-pub use site::{SiteChange, SiteKind, SiteRecord};
+pub use site::{SiteChange, SiteFilter, SiteKind, SiteRecord, SiteTurn};
 
 use sqlx::{Postgres, Transaction};
 

@@ -21,7 +21,8 @@ use sqlx::{ConnectOptions, Executor, Row};
 
 pub use admin::{
     AdminTx, ApiKey, Approval, AuditEntry, AuditFilter, Claim, InviteFilter, InviteRecord, IssuerKey, Joined,
-    NewApiKey, NewAudit, NewInvite, ProviderRecord, SignInCode, SiteChange, SiteKind, SiteRecord,
+    NewApiKey, NewAudit, NewInvite, ProviderRecord, SignInCode, SiteChange, SiteFilter, SiteKind, SiteRecord,
+    SiteTurn,
 };
 pub use body::StoredBody;
 pub use commit::{Change, Commit, CommitError, ShardCommit};

@@ -2,7 +2,7 @@
 
 use reqwest::{Method, StatusCode};
 use tmtp_domain::{InviteCode, SiteId};
-use tmtp_store::{AuditFilter, SiteChange};
+use tmtp_store::{AuditFilter, SiteTurn};
 use uuid::Uuid;
 
 use super::rig::{Answer, Rig};
@@ -166,9 +166,8 @@ async fn nothing_here() {
 
     let (_, code) = rig.invite(1, |_| ()).await;
     let mut tx = rig.store.admin().await.unwrap();
-    let suspended =
-        SiteChange { status: Some((tmtp_domain::SiteStatus::Suspended, None)), ..SiteChange::default() };
-    tx.change_site(rig.site, &suspended).await.unwrap();
+    let suspend = SiteTurn::Suspend { reason: "unpaid".into(), notice: None };
+    tx.turn_site(rig.site, &suspend).await.unwrap();
     tx.commit().await.unwrap();
     let answer = rig.get(&format!("i/{code}")).await;
     assert!(answer.status == StatusCode::SERVICE_UNAVAILABLE && answer.body.contains("closed at the moment"));
