@@ -9,6 +9,8 @@ mod changes;
 mod config;
 mod health;
 mod jobs;
+mod invites;
+mod issuer;
 mod keys;
 mod metrics;
 mod readiness;
@@ -28,7 +30,7 @@ use tokio::net::TcpListener;
 
 pub use api::document;
 pub use changes::{AskError, Changes, Patience};
-pub use config::{Config, Limits, Listen, Sites};
+pub use config::{Config, Limits, Listen, Public, Sites};
 pub use metrics::AdminMetrics;
 
 /// Serves the API until the drain. Returns once the port is closed to new requests; those under way are
@@ -49,6 +51,7 @@ pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
             .context("read postgres.url")?;
     readiness::watch(&cx, store.clone());
     let drain = cx.life.drain().cancelled_owned();
+    issuer::start(&cx, store.clone(), metrics.clone()).await?;
     let api = Api::new(Arc::clone(&cx.config), store, cx.health.clone(), metrics);
     upkeep::start(&cx.life, &api);
     jobs::start(&cx.life, &api);

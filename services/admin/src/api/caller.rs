@@ -51,6 +51,8 @@ pub(crate) mod may {
         ReadAudit = Some(Scope::AuditRead);
         ReadJobs = Some(Scope::JobsRead);
         WriteJobs = Some(Scope::JobsWrite);
+        ReadInvites = Some(Scope::InvitesRead);
+        WriteInvites = Some(Scope::InvitesWrite);
     }
 }
 

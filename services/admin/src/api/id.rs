@@ -47,6 +47,8 @@ kinds! {
     OfKey = "key", KeyRef;
     /// A job.
     OfJob = "job", JobRef;
+    /// An invite.
+    OfInvite = "inv", InviteRef;
     /// A request to the API.
     OfRequest = "req", RequestId;
 }

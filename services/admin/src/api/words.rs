@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use tmtp_domain::{Registration, Role, Scope, SiteStatus};
+use tmtp_domain::{InviteState, Registration, Role, Scope, SiteStatus};
 use tmtp_store::{JobState, SiteKind};
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
@@ -44,6 +44,7 @@ vocabularies! {
     StatusWord = SiteStatus [Active, Suspended, Deleted];
     KindWord = SiteKind [Live, Sandbox];
     JobStateWord = JobState [Queued, Running, Done, Failed, Cancelled];
+    InviteStateWord = InviteState [Pending, Active, Used, Expired, Revoked];
     RegistrationWord = Registration [Open, Closed];
 }
 

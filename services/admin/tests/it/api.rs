@@ -2,6 +2,7 @@
 
 mod audit;
 mod basics;
+mod invites;
 mod jobs;
 mod keys;
 mod openapi;

@@ -62,6 +62,10 @@ uuid_id!(
     /// A request to the admin API.
     RequestId
 );
+uuid_id!(
+    /// An invite of a site.
+    InviteId
+);
 
 macro_rules! number_id {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {

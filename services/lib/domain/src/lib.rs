@@ -11,6 +11,8 @@
 //! | message | what waits in queues until acked; has a [`MsgId`] and a [`Posted`] time |
 //! | owed | a node is owed a message from the commit that queues it until the commit that holds the node's ack |
 //! | group | a name, and for each user an alias in it and a status: invited, joined, barred |
+//! | invite, code | lets somebody join; its code is told to them ([`InviteCode`]) |
+//! | provider | an OpenID Connect provider whose sign-in tokens a site takes ([`Provider`]) |
 //! | ohi, presence | a user shows others that it is online; kept in memory only |
 //! | shard | the unit of ownership: a site belongs to exactly one ([`ShardId`]) |
 //! | gateway, worker | the process at the socket; the process that decides and commits |
@@ -21,11 +23,13 @@ mod alias;
 pub mod group;
 mod host;
 mod id;
+mod invite;
 mod key;
 mod member;
 mod name;
 mod posted;
 mod presence;
+mod provider;
 mod recipients;
 mod refusal;
 mod site;
@@ -35,14 +39,19 @@ pub use alias::Alias;
 pub use group::{GROUP_MEMBERS_MAX, Group, GroupAct, GroupEdit, GroupStatus, Invitation, Membership};
 pub use host::parse_host;
 pub use id::{
-    BodyId, Epoch, GatewayId, IdError, KeyId, MsgId, NodeNum, NodeSecret, RequestId, SecretHash, SessionId,
-    ShardId, SiteId, Uid, WorkerId,
+    BodyId, Epoch, GatewayId, IdError, InviteId, KeyId, MsgId, NodeNum, NodeSecret, RequestId, SecretHash,
+    SessionId, ShardId, SiteId, Uid, WorkerId,
 };
+pub use invite::{InviteCode, InviteCodeError, InviteState, InviteUse};
 pub use key::{KeyMode, KeySecret};
 pub use member::{Member, MemberStatus, NODES_MAX, Node};
 pub use name::{NameHolder, claim, ping};
 pub use posted::Posted;
 pub use presence::{CONTACTS_MAX, Notice, OhiAct, OhiItem, Presence, by_receiver, list_fits};
+pub use provider::{
+    ClaimRules, Endpoint, PROVIDERS_MAX, Provider, ProviderError, ProviderKind, SignIn, sign_ins,
+    validate_providers,
+};
 pub use recipients::{Audience, Owed, Recipient, RecipientKind, Sender, parse_uid};
 pub use refusal::Refusal;
 pub use site::{Registration, Site, SiteStatus, shard_of};

@@ -3,8 +3,11 @@
 
 mod audit;
 mod erase;
+mod invite;
+mod issuer;
 mod job;
 mod key;
+mod provider;
 mod read;
 mod request;
 mod settled;
@@ -12,8 +15,11 @@ mod site;
 
 pub use audit::{AuditEntry, AuditFilter, NewAudit};
 pub use erase::Erasure;
+pub use invite::{Approval, InviteFilter, InviteRecord, Joined, NewInvite};
+pub use issuer::{IssuerKey, SignInCode};
 pub use job::{Hold, Job, JobEnd, JobFilter, JobState, NewJob, Progress, TakenJob};
 pub use key::{ApiKey, NewApiKey};
+pub use provider::ProviderRecord;
 pub use read::SiteRead;
 pub use request::Claim;
 pub(crate) use settled::settle_admin;

@@ -20,8 +20,9 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Executor, Row};
 
 pub use admin::{
-    AdminRecord, AdminTx, ApiKey, AuditEntry, AuditFilter, Claim, Erasure, Hold, Job, JobEnd, JobFilter,
-    JobState, NewApiKey, NewAudit, NewJob, Progress, SETTLED_BY_WORKER, Settled, SiteChange, SiteFilter,
+    AdminRecord, AdminTx, ApiKey, Approval, AuditEntry, AuditFilter, Claim, Erasure, Hold, InviteFilter,
+    InviteRecord, IssuerKey, Job, JobEnd, JobFilter, JobState, Joined, NewApiKey, NewAudit, NewInvite,
+    NewJob, Progress, ProviderRecord, SETTLED_BY_WORKER, Settled, SignInCode, SiteChange, SiteFilter,
     SiteKind, SiteRead, SiteRecord, SiteTurn, TakenJob,
 };
 pub use body::StoredBody;

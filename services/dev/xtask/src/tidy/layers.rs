@@ -17,17 +17,27 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("tmtp-bus", &["tmtp-domain", "tmtp-contract"]),
     ("tmtp-bodies", &["tmtp-domain", "tmtp-contract"]),
     ("tmtp-store", &["tmtp-domain"]),
+    // Sign-in tokens are checked where they arrive, at the gateway; the admin server tries providers out.
+    ("tmtp-oidc", &["tmtp-domain"]),
     ("tmtp-chassis", &[]),
     ("tmtp-client", &["tmtp-wire"]),
     (
         "tmtp-gateway",
-        &["tmtp-wire", "tmtp-domain", "tmtp-contract", "tmtp-bus", "tmtp-bodies", "tmtp-chassis"],
+        &[
+            "tmtp-wire",
+            "tmtp-domain",
+            "tmtp-contract",
+            "tmtp-bus",
+            "tmtp-bodies",
+            "tmtp-oidc",
+            "tmtp-chassis",
+        ],
     ),
     (
         "tmtp-worker",
         &["tmtp-domain", "tmtp-contract", "tmtp-store", "tmtp-bus", "tmtp-bodies", "tmtp-chassis"],
     ),
-    ("tmtp-admin", &["tmtp-domain", "tmtp-contract", "tmtp-store", "tmtp-bus", "tmtp-chassis"]),
+    ("tmtp-admin", &["tmtp-domain", "tmtp-contract", "tmtp-store", "tmtp-bus", "tmtp-oidc", "tmtp-chassis"]),
     ("tmtpctl", &["tmtp-wire", "tmtp-client", "tmtp-domain", "tmtp-store", "tmtp-bus", "tmtp-chassis"]),
     ("tmtp-loadtest", &["tmtp-wire", "tmtp-client"]),
 ];

@@ -5,6 +5,7 @@
 
 mod admin;
 mod fence;
+mod invites;
 mod jobs;
 mod journal;
 mod ownership;

@@ -15,7 +15,11 @@ const TABLES: &[&str] = &[
     "deployment",
     "group_member",
     "idempotency",
+    "identity",
     "inbox",
+    "invite",
+    "invite_use",
+    "issuer_key",
     "job",
     "journal",
     "member",
@@ -23,15 +27,28 @@ const TABLES: &[&str] = &[
     "message_parked",
     "name",
     "node",
+    "oidc_provider",
     "receipts",
     "shard",
+    "sign_in_code",
+    "sign_in_token",
     "site",
     "site_domain",
     "worker",
 ];
 /// Tables that belong to no site: the bookkeeping of shards and of the deployment, and what may concern several sites.
-const OF_NO_SITE: &[&str] =
-    &["api_key", "audit", "deployment", "idempotency", "job", "journal", "receipts", "shard", "worker"];
+const OF_NO_SITE: &[&str] = &[
+    "api_key",
+    "audit",
+    "deployment",
+    "idempotency",
+    "issuer_key",
+    "job",
+    "journal",
+    "receipts",
+    "shard",
+    "worker",
+];
 
 async fn names(rig: &Rig, query: &'static str) -> Vec<String> {
     sqlx::query_scalar(query).fetch_all(&rig.pool).await.unwrap()
