@@ -18,16 +18,25 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("tmtp-bodies", &["tmtp-domain", "tmtp-contract"]),
     ("tmtp-store", &["tmtp-domain"]),
     ("tmtp-chassis", &[]),
+    ("tmtp-seal", &[]),
     ("tmtp-client", &["tmtp-wire"]),
     (
         "tmtp-gateway",
-        &["tmtp-wire", "tmtp-domain", "tmtp-contract", "tmtp-bus", "tmtp-bodies", "tmtp-chassis"],
+        &[
+            "tmtp-wire",
+            "tmtp-domain",
+            "tmtp-contract",
+            "tmtp-bus",
+            "tmtp-bodies",
+            "tmtp-chassis",
+            "tmtp-seal",
+        ],
     ),
     (
         "tmtp-worker",
         &["tmtp-domain", "tmtp-contract", "tmtp-store", "tmtp-bus", "tmtp-bodies", "tmtp-chassis"],
     ),
-    ("tmtp-admin", &["tmtp-domain", "tmtp-contract", "tmtp-store", "tmtp-bus", "tmtp-chassis"]),
+    ("tmtp-admin", &["tmtp-domain", "tmtp-contract", "tmtp-store", "tmtp-bus", "tmtp-chassis", "tmtp-seal"]),
     ("tmtpctl", &["tmtp-wire", "tmtp-client", "tmtp-domain", "tmtp-store", "tmtp-bus", "tmtp-chassis"]),
     ("tmtp-loadtest", &["tmtp-wire", "tmtp-client"]),
 ];
