@@ -65,6 +65,10 @@ uuid_id!(
     /// A body in the body store.
     BodyId
 );
+uuid_id!(
+    /// A certificate of a site.
+    CertificateId
+);
 
 macro_rules! number_id {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {

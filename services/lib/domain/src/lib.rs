@@ -18,6 +18,7 @@
 
 mod access;
 mod alias;
+mod certificate;
 pub mod group;
 mod id;
 mod member;
@@ -30,10 +31,11 @@ mod site;
 
 pub use access::{Role, Scope};
 pub use alias::Alias;
+pub use certificate::{CertificateContent, SiteCertificate, covers, seal_context};
 pub use group::{GROUP_MEMBERS_MAX, Group, GroupAct, GroupEdit, GroupStatus, Invitation, Membership};
 pub use id::{
-    BodyId, Epoch, GatewayId, IdError, MsgId, NodeNum, NodeSecret, SecretHash, SessionId, ShardId, SiteId,
-    Uid, WorkerId,
+    BodyId, CertificateId, Epoch, GatewayId, IdError, MsgId, NodeNum, NodeSecret, SecretHash, SessionId,
+    ShardId, SiteId, Uid, WorkerId,
 };
 pub use member::{Member, MemberStatus, NODES_MAX, Node};
 pub use name::{NameHolder, claim, ping};

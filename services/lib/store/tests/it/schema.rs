@@ -8,6 +8,8 @@ use crate::rig::{DEADLINE, Rig, SHARDS};
 
 /// Every table, so that a new one is looked at here once.
 const TABLES: &[&str] = &[
+    "acme_account",
+    "acme_domain",
     "api_key",
     "audit",
     "body",
@@ -24,12 +26,22 @@ const TABLES: &[&str] = &[
     "receipts",
     "shard",
     "site",
+    "site_certificate",
     "site_domain",
     "worker",
 ];
 /// Tables that belong to no site: the bookkeeping of shards and of the deployment, and what may concern several sites.
-const OF_NO_SITE: &[&str] =
-    &["api_key", "audit", "deployment", "idempotency", "journal", "receipts", "shard", "worker"];
+const OF_NO_SITE: &[&str] = &[
+    "acme_account",
+    "api_key",
+    "audit",
+    "deployment",
+    "idempotency",
+    "journal",
+    "receipts",
+    "shard",
+    "worker",
+];
 
 async fn names(rig: &Rig, query: &'static str) -> Vec<String> {
     sqlx::query_scalar(query).fetch_all(&rig.pool).await.unwrap()
