@@ -1,10 +1,13 @@
 //! What the admin server can be told. The doc comments here are the comments of its sample file.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tmtp_chassis::config::{Log, Monitor, Postgres, Process, Redis, Runtime, Tracing};
+use tmtp_chassis::config::{Humantime, Log, Monitor, Postgres, Process, Redis, Runtime, Secrets, Tracing};
+use tmtp_seal::{KeyError, Sealer};
 
 /// The configuration of the admin server.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -24,6 +27,10 @@ pub struct Config {
     pub redis: Redis,
     /// Where the API is.
     pub listen: Listen,
+    /// The key under which private keys of sites' certificates are sealed.
+    pub secrets: Secrets,
+    /// Certificates ordered from an authority.
+    pub acme: Acme,
 }
 
 /// Where the API is.
@@ -40,6 +47,80 @@ impl Default for Listen {
     }
 }
 
+/// Certificates ordered from an authority (ACME, RFC 8555), for the domains for which that is switched on by the API. The
+/// authority proves a domain by connecting to it at port 443, which has to lead to the gateways (tls-alpn-01).
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Acme {
+    /// Whether this server orders. Any number of them may; they share the work.
+    pub enabled: bool,
+    /// The authority.
+    pub directory: String,
+    /// A PEM file with the root certificate to check the authority's own against, for authorities that are not public.
+    pub root: Option<PathBuf>,
+    /// A mail address at which the authority reaches whoever runs this; none when empty.
+    pub contact: String,
+    /// That you agree to the authority's terms of service; without that it issues nothing.
+    pub terms_agreed: bool,
+    /// How often it is looked whether there is something to order.
+    #[serde(with = "Humantime")]
+    pub look_every: Duration,
+    /// How long a domain waits after its first failure; twice as long after each further one. Authorities allow five
+    /// failures an hour.
+    #[serde(with = "Humantime")]
+    pub retry_min: Duration,
+    /// How long a domain waits at most.
+    #[serde(with = "Humantime")]
+    pub retry_max: Duration,
+}
+
+impl Default for Acme {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            directory: "https://acme-v02.api.letsencrypt.org/directory".to_owned(),
+            root: None,
+            contact: String::new(),
+            terms_agreed: false,
+            look_every: Duration::from_secs(10),
+            retry_min: Duration::from_mins(15),
+            retry_max: Duration::from_hours(12),
+        }
+    }
+}
+
+impl Acme {
+    fn problems(&self, has_key: bool) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut demand = |holds: bool, problem: &str| {
+            if !holds {
+                problems.push(problem.to_owned());
+            }
+        };
+        demand(self.directory.starts_with("https://"), "acme.directory must start with https://");
+        demand(!self.contact.starts_with("mailto:"), "acme.contact must be an address without mailto:");
+        demand(!self.look_every.is_zero(), "acme.look_every must be longer than nothing");
+        demand(!self.retry_min.is_zero(), "acme.retry_min must be longer than nothing");
+        demand(self.retry_min <= self.retry_max, "acme.retry_min must not be longer than acme.retry_max");
+        if self.enabled {
+            demand(
+                self.terms_agreed,
+                "acme.terms_agreed must be true for acme.enabled: read the authority's terms",
+            );
+            demand(has_key, "secrets.key is required for acme.enabled (or secrets.key_file)");
+        }
+        problems
+    }
+}
+
+impl Config {
+    /// What seals private keys; `None` without a key.
+    pub(crate) fn sealer(&self) -> Result<Option<Sealer>, KeyError> {
+        let key = &self.secrets.key;
+        key.is_set().then(|| Sealer::parse(key.expose())).transpose()
+    }
+}
+
 impl tmtp_chassis::Config for Config {
     fn process(&self) -> Process<'_> {
         Process { log: &self.log, monitor: &self.monitor, tracing: &self.tracing, runtime: &self.runtime }
@@ -47,11 +128,36 @@ impl tmtp_chassis::Config for Config {
 
     fn validate(&self) -> Result<(), Vec<String>> {
         let mut problems = [self.postgres.problems(), self.redis.problems()].concat();
+        problems.extend(self.sealer().err().map(|error| format!("secrets.key: {error}")));
+        problems.extend(self.acme.problems(self.secrets.key.is_set()));
         let (api, monitor) = (self.listen.address, self.monitor.address);
         // Two free ports differ by themselves; two fixed ones must.
         if api == monitor && api.port() != 0 {
             problems.push("listen.address and monitor.address must differ".to_owned());
         }
         if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tmtp_chassis::Config as _;
+
+    use super::*;
+
+    /// Goal: ordering is off unless what it needs is there; method: switch it on, and give what is asked for.
+    #[test]
+    fn ordering_needs_a_key_and_consent() {
+        let mut config = Config::default();
+        config.postgres.url = "postgres://localhost/".into();
+        config.redis.url = "redis://localhost/".into();
+        assert_eq!(config.validate(), Ok(()));
+        config.acme.enabled = true;
+        assert_eq!(config.validate().unwrap_err().len(), 2);
+        config.acme.terms_agreed = true;
+        config.secrets.key = "too short".into();
+        assert_eq!(config.validate().unwrap_err().len(), 1);
+        config.secrets.key = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".into();
+        assert_eq!(config.validate(), Ok(()));
     }
 }

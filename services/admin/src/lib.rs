@@ -3,13 +3,15 @@
 //! It holds nothing: it reads from Postgres and changes through the command streams, so any number of them
 //! runs side by side. It must never write to Postgres what a worker owns.
 
+mod acme;
 mod api;
+pub mod certificates;
 mod config;
 mod metrics;
 mod readiness;
 
 use anyhow::Context as _;
-pub use config::{Config, Listen};
+pub use config::{Acme, Config, Listen};
 use tmtp_chassis::Context;
 use tokio::net::TcpListener;
 
@@ -28,6 +30,8 @@ pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
     tracing::info!(%address, "api listens");
 
     readiness::watch(&cx);
+    certificates::watch(&cx, metrics.clone());
+    acme::start(&cx, metrics.clone()).context("set the ordering of certificates up")?;
     let drain = cx.life.drain().cancelled_owned();
     let router = api::router(cx.health.clone(), metrics);
     cx.life.spawn("api", async move {
