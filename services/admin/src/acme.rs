@@ -6,6 +6,7 @@
 //! everything when the authority says that it is too much.
 
 mod account;
+pub(crate) mod endpoints;
 mod order;
 mod pause;
 
@@ -38,14 +39,15 @@ struct Driver {
     /// By this the leases of this process are known.
     owner: Uuid,
     accounts: Accounts,
-    /// When they were reached for the first time.
-    reached: Option<(Store, Bus)>,
+    store: Store,
+    /// When it was reached for the first time.
+    bus: Option<Bus>,
     /// The authority wants to be left alone until then.
     quiet_until: Option<Instant>,
 }
 
 /// Starts to order, if the configuration says so.
-pub(crate) fn start(cx: &Context<Config>, metrics: AdminMetrics) -> anyhow::Result<()> {
+pub(crate) fn start(cx: &Context<Config>, store: Store, metrics: AdminMetrics) -> anyhow::Result<()> {
     if !cx.config.acme.enabled {
         tracing::info!("acme.enabled is false: no certificates are ordered");
         return Ok(());
@@ -56,7 +58,8 @@ pub(crate) fn start(cx: &Context<Config>, metrics: AdminMetrics) -> anyhow::Resu
         metrics,
         owner: Uuid::new_v4(),
         accounts: Accounts::new(cx.config.acme.clone()),
-        reached: None,
+        store,
+        bus: None,
         quiet_until: None,
     };
     let drain = cx.life.drain();
@@ -82,7 +85,7 @@ impl Driver {
 
     /// Works on what is due, one after the other.
     async fn round(&mut self) -> anyhow::Result<()> {
-        let (store, bus) = self.reach().await?;
+        let (store, bus) = (self.store.clone(), self.reach().await?);
         loop {
             self.count(&store).await?;
             if self.quiet_until.is_some_and(|until| Instant::now() < until) {
@@ -94,14 +97,12 @@ impl Driver {
         }
     }
 
-    async fn reach(&mut self) -> anyhow::Result<(Store, Bus)> {
-        if self.reached.is_none() {
-            let postgres = &self.config.postgres;
-            let store = Store::connect(postgres.url.expose(), 2, postgres.acquire_timeout).await?;
-            let bus = Bus::connect(self.config.redis.url.expose()).await?;
-            self.reached = Some((store, bus));
-        }
-        self.reached.clone().context("just reached")
+    async fn reach(&mut self) -> anyhow::Result<Bus> {
+        let bus = match &mut self.bus {
+            Some(bus) => bus,
+            None => self.bus.insert(Bus::connect(self.config.redis.url.expose()).await?),
+        };
+        Ok(bus.clone())
     }
 
     /// Orders for one domain and keeps what comes of it.

@@ -1,85 +1,91 @@
-//! The routes of the API, and the one form its errors have.
+//! The API: its routes, all in one place, and the conventions that they share.
 //!
-//! An error is `application/problem+json` with a stable `code`. It must never carry anything internal:
-//! no library's message, no address, no key.
+//! To add a resource, copy `keys.rs`: it has a POST, a list, a GET and a DELETE. Then add its `routes()` to
+//! [`with_key`], its permissions to [`caller::may`], its ids to [`id`], and renew the document (see `openapi.rs` of the
+//! tests).
 
-use axum::{
-    Json, Router,
-    extract::{Request, State},
-    http::{StatusCode, header},
-    middleware::{Next, from_fn_with_state},
-    response::{IntoResponse, Response},
-    routing::get,
-};
-use serde_json::json;
+pub(crate) mod authenticate;
+pub(crate) mod caller;
+pub(crate) mod change;
+pub(crate) mod etag;
+pub(crate) mod id;
+mod limits;
+pub(crate) mod openapi;
+pub(crate) mod page;
+pub(crate) mod patch;
+pub(crate) mod payload;
+pub(crate) mod problem;
+pub(crate) mod request;
+pub(crate) mod time;
+pub(crate) mod words;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
 use tmtp_chassis::Health;
+use tmtp_store::Store;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::SwaggerUi;
 
-use crate::metrics::{AdminMetrics, STATUS_CLASSES};
+pub(crate) use self::limits::Limits;
+pub(crate) use self::problem::Problem;
+use crate::{AdminMetrics, Config, acme, certificates, health, keys, sites, whoami};
 
-/// An error as the API answers it (RFC 9457).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Problem {
-    status: StatusCode,
-    /// For programs; never changes once it has been shipped.
-    code: &'static str,
-    /// For people.
-    title: &'static str,
+/// What every endpoint may need. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Api {
+    pub(crate) config: Arc<Config>,
+    pub(crate) store: Store,
+    pub(crate) health: Health,
+    pub(crate) metrics: AdminMetrics,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) document: Arc<String>,
 }
 
-impl Problem {
-    const NOT_FOUND: Self =
-        Self { status: StatusCode::NOT_FOUND, code: "not_found", title: "There is nothing here." };
-    const METHOD_NOT_ALLOWED: Self = Self {
-        status: StatusCode::METHOD_NOT_ALLOWED,
-        code: "method_not_allowed",
-        title: "This cannot be done here.",
-    };
-    const NOT_READY: Self = Self {
-        status: StatusCode::SERVICE_UNAVAILABLE,
-        code: "not_ready",
-        title: "The server cannot work at the moment.",
-    };
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let body = json!({
-            "type": "about:blank",
-            "status": self.status.as_u16(),
-            "code": self.code,
-            "title": self.title,
-        });
-        (self.status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+impl Api {
+    pub(crate) fn new(config: Arc<Config>, store: Store, health: Health, metrics: AdminMetrics) -> Self {
+        let limits = Limits::new(config.limits.requests_per_minute, config.limits.failures_per_minute);
+        Self { config, store, health, metrics, limits: Arc::new(limits), document: Arc::new(document()) }
     }
+}
+
+/// What needs no key.
+fn without_key() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(health::show)).routes(routes!(openapi::show))
+}
+
+/// What needs a key.
+fn with_key() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(whoami::show))
+        .merge(sites::routes())
+        .merge(keys::routes())
+        .merge(certificates::endpoints::routes())
+        .merge(acme::endpoints::routes())
+}
+
+/// The OpenAPI document, as it is served and checked in.
+pub fn document() -> String {
+    let router = OpenApiRouter::with_openapi(openapi::Head::openapi()).merge(without_key()).merge(with_key());
+    let mut json = router.into_openapi().to_pretty_json().unwrap_or_default();
+    json.push('\n');
+    json
 }
 
 /// Every route. What is not here is not found.
-pub(crate) fn router(health: Health, metrics: AdminMetrics) -> Router {
-    Router::new()
-        .route("/v1/health", get(show_health))
-        .fallback(async || Problem::NOT_FOUND)
-        .method_not_allowed_fallback(async || Problem::METHOD_NOT_ALLOWED)
-        .with_state(health)
-        .layer(from_fn_with_state(metrics, count))
-}
-
-/// Whether the API works, for those who have no way to the monitor port. Says not why: that is internal.
-async fn show_health(State(health): State<Health>) -> Response {
-    if health.is_ready() {
-        Json(json!({ "status": "ok" })).into_response()
-    } else {
-        Problem::NOT_READY.into_response()
-    }
-}
-
-async fn count(State(metrics): State<AdminMetrics>, request: Request, next: Next) -> Response {
-    let response = next.run(request).await;
-    let [success, refusal, failure] = [STATUS_CLASSES[0], STATUS_CLASSES[1], STATUS_CLASSES[2]];
-    let class = match response.status().as_u16() {
-        500.. => failure,
-        400.. => refusal,
-        _ => success,
-    };
-    metrics.requests_total.with_label_values(&[class]).inc();
-    response
+pub(crate) fn router(api: Api) -> Router {
+    let (open, _) = without_key().split_for_parts();
+    let (keyed, _) = with_key().split_for_parts();
+    let docs = SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::new(["/v1/openapi.json"]));
+    open.merge(keyed.route_layer(from_fn_with_state(api.clone(), authenticate::authenticate)))
+        .merge(docs)
+        .fallback(async || Problem::not_found())
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .layer(DefaultBodyLimit::max(api.config.limits.body_bytes))
+        .layer(from_fn_with_state(api.clone(), request::surround))
+        .with_state(api)
 }

@@ -3,6 +3,7 @@
 //! A private key must never be logged, answered, or kept unsealed.
 
 mod check;
+pub(crate) mod endpoints;
 mod expiry;
 mod keep;
 

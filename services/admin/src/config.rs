@@ -1,6 +1,7 @@
 //! What the admin server can be told. The doc comments here are the comments of its sample file.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub struct Config {
     pub redis: Redis,
     /// Where the API is.
     pub listen: Listen,
+    /// How much one may ask for.
+    pub limits: Limits,
     /// The key under which private keys of sites' certificates are sealed.
     pub secrets: Secrets,
     /// Certificates ordered from an authority.
@@ -39,11 +42,41 @@ pub struct Config {
 pub struct Listen {
     /// Plain HTTP; TLS ends before it. Port 0 picks a free port, which the log then names.
     pub address: SocketAddr,
+    /// Take the client's address from the last entry of `X-Forwarded-For`. Only behind a proxy that adds it: otherwise
+    /// clients choose what the audit log says about them.
+    pub trust_forwarded_for: bool,
 }
 
 impl Default for Listen {
     fn default() -> Self {
-        Self { address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080)) }
+        Self { address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080)), trust_forwarded_for: false }
+    }
+}
+
+/// How much one may ask for. Each admin server counts for itself.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Requests per minute and API key; so many may also come at once.
+    pub requests_per_minute: NonZeroU32,
+    /// Requests per minute and address with a key that is none, before they are answered with 429.
+    pub failures_per_minute: NonZeroU32,
+    /// A request that takes longer is broken off.
+    #[serde(with = "Humantime")]
+    pub request_timeout: Duration,
+    /// Octets of a body.
+    pub body_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // 10,000 sites in some minutes.
+            requests_per_minute: NonZeroU32::MIN.saturating_add(2_999),
+            failures_per_minute: NonZeroU32::MIN.saturating_add(29),
+            request_timeout: Duration::from_secs(30),
+            body_bytes: 1024 * 1024,
+        }
     }
 }
 
@@ -134,6 +167,9 @@ impl tmtp_chassis::Config for Config {
         // Two free ports differ by themselves; two fixed ones must.
         if api == monitor && api.port() != 0 {
             problems.push("listen.address and monitor.address must differ".to_owned());
+        }
+        if self.limits.request_timeout.is_zero() {
+            problems.push("limits.request_timeout must be longer than nothing".to_owned());
         }
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }

@@ -5,16 +5,28 @@
 
 mod acme;
 mod api;
-pub mod certificates;
+mod certificates;
 mod config;
+mod health;
+mod keys;
 mod metrics;
 mod readiness;
+mod sites;
+mod upkeep;
+mod whoami;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::Context as _;
-pub use config::{Acme, Config, Listen};
-use tmtp_chassis::Context;
+use api::Api;
+use axum::Router;
+use tmtp_chassis::{Context, Health};
+use tmtp_store::Store;
 use tokio::net::TcpListener;
 
+pub use api::document;
+pub use config::{Acme, Config, Limits, Listen};
 pub use metrics::AdminMetrics;
 
 /// Serves the API until the drain. Returns once the port is closed to new requests; those under way are
@@ -29,15 +41,26 @@ pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
     let address = listener.local_addr().context("ask for the API's address")?;
     tracing::info!(%address, "api listens");
 
-    readiness::watch(&cx);
-    certificates::watch(&cx, metrics.clone());
-    acme::start(&cx, metrics.clone()).context("set the ordering of certificates up")?;
+    let postgres = &cx.config.postgres;
+    let store =
+        Store::connect_lazily(postgres.url.expose(), postgres.connections_max, postgres.acquire_timeout)
+            .context("read postgres.url")?;
+    readiness::watch(&cx, store.clone());
+    certificates::watch(&cx, store.clone(), metrics.clone());
+    acme::start(&cx, store.clone(), metrics.clone()).context("set the ordering of certificates up")?;
     let drain = cx.life.drain().cancelled_owned();
-    let router = api::router(cx.health.clone(), metrics);
+    let api = Api::new(Arc::clone(&cx.config), store, cx.health.clone(), metrics);
+    upkeep::start(&cx.life, &api);
+    let service = api::router(api).into_make_service_with_connect_info::<SocketAddr>();
     cx.life.spawn("api", async move {
-        axum::serve(listener, router).with_graceful_shutdown(drain).await.context("serve the API")
+        axum::serve(listener, service).with_graceful_shutdown(drain).await.context("serve the API")
     });
     cx.health.ready();
     cx.life.drain().cancelled().await;
     Ok(())
+}
+
+/// The API by itself, for whoever serves it: tests.
+pub fn router(config: Arc<Config>, store: Store, health: Health, metrics: AdminMetrics) -> Router {
+    api::router(Api::new(config, store, health, metrics))
 }

@@ -19,11 +19,11 @@ const CHECK_EVERY: Duration = Duration::from_secs(2);
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
 /// Starts asking. Both checks are registered, as failing, before this returns.
-pub(crate) fn watch(cx: &Context<Config>) {
+pub(crate) fn watch(cx: &Context<Config>, store: Store) {
     for name in ["postgres", "redis"] {
         cx.health.expect(name);
     }
-    let (drain, check) = (cx.life.drain(), check_postgres(cx.clone()));
+    let (drain, check) = (cx.life.drain(), check_postgres(cx.clone(), store));
     cx.life.spawn("check_postgres", async move {
         drain.run_until_cancelled(check).await;
         Ok(())
@@ -36,11 +36,11 @@ pub(crate) fn watch(cx: &Context<Config>) {
 }
 
 /// Asks Postgres, without end.
-async fn check_postgres(cx: Context<Config>) {
-    let (mut store, mut ticks) = (None, ticks());
+async fn check_postgres(cx: Context<Config>, store: Store) {
+    let mut ticks = ticks();
     loop {
         ticks.tick().await;
-        cx.health.set("postgres", within_wait(ask_postgres(&cx.config, &mut store)).await);
+        cx.health.set("postgres", within_wait(async { store.ping().await.context("ask Postgres") }).await);
     }
 }
 
@@ -58,20 +58,6 @@ fn ticks() -> Interval {
     let mut ticks = interval(CHECK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
-}
-
-/// Connects if need be, keeps the connection, and asks for a sign of life.
-async fn ask_postgres(config: &Config, store: &mut Option<Store>) -> anyhow::Result<()> {
-    let postgres = &config.postgres;
-    let store = match store {
-        Some(store) => store,
-        None => store.insert(
-            Store::connect(postgres.url.expose(), postgres.connections_max, postgres.acquire_timeout)
-                .await
-                .context("connect to Postgres")?,
-        ),
-    };
-    store.ping().await.context("ask Postgres")
 }
 
 /// Connects if need be, keeps the connection, and asks for a sign of life.

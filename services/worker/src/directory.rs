@@ -15,7 +15,9 @@ const PAGE: i64 = 500;
 const CERTIFICATES_PAGE: i64 = 200;
 /// How long gateways can hear of the removal of a certificate. One that hears nothing for so long was restarted since.
 const REMOVED_FOR: Duration = Duration::from_hours(7 * 24);
-/// How often removals are looked through.
+/// Certificates that are compared at a time.
+const FORGET_PAGE: usize = 5_000;
+/// How often that is done.
 const FORGET_EVERY: Duration = Duration::from_mins(10);
 
 /// Where this worker stands.
@@ -77,15 +79,14 @@ impl Directory {
         }
     }
 
-    /// In Redis first: what is forgotten in Postgres is not found there any more.
+    /// Forgets what was removed long ago, and takes out of Redis what Postgres does not know any more, be it so or
+    /// because its site is gone. What is in Redis was in Postgres before.
     async fn forget_certificates(&self, bus: &Bus) -> anyhow::Result<()> {
-        loop {
-            let gone = self.store.certificates_gone(REMOVED_FOR, PAGE).await?;
-            if gone.is_empty() {
-                return Ok(());
-            }
-            bus.forget_certificates(&gone).await?;
-            self.store.forget_certificates(&gone).await?;
+        self.store.forget_removed_certificates(REMOVED_FOR).await?;
+        for page in bus.certificate_ids().await?.chunks(FORGET_PAGE) {
+            let unknown = self.store.unknown_certificates(page).await?;
+            bus.forget_certificates(&unknown).await?;
         }
+        Ok(())
     }
 }

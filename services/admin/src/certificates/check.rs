@@ -51,6 +51,9 @@ pub enum Warning {
     /// Near its end.
     #[error("it expires in {0} days: bring a new one, or have it ordered by ACME")]
     ExpiresSoon(i64),
+    /// Over.
+    #[error("it has expired: bring a new one, or have it ordered by ACME")]
+    Expired,
     /// Issued by itself.
     #[error("it is issued by itself: only clients that were told to trust it will accept it")]
     SelfSigned,
@@ -66,6 +69,7 @@ impl Warning {
             Self::Uncovered(_) => "domains_uncovered",
             Self::Foreign(_) => "names_foreign",
             Self::ExpiresSoon(_) => "expires_soon",
+            Self::Expired => "expired",
             Self::SelfSigned => "self_signed",
             Self::RootIncluded => "root_included",
         }
@@ -166,6 +170,14 @@ impl Refusal {
         }
     }
 
+    /// For people; the same for every one with this code.
+    pub fn title(&self) -> &'static str {
+        match self.code() {
+            "key_unusable" | "key_mismatch" => "The private key cannot be used.",
+            _ => "The certificate cannot be used.",
+        }
+    }
+
     /// Which of the two texts it is about.
     pub fn param(&self) -> &'static str {
         match self {
@@ -201,34 +213,42 @@ pub fn check(
     check_key(&octets, &key)?;
 
     let names = names(own)?;
-    let uncovered: Vec<String> =
-        domains.iter().filter(|domain| !names.iter().any(|name| covers(name, domain))).cloned().collect();
-    if uncovered.len() == domains.len() {
+    if !domains.iter().any(|domain| names.iter().any(|name| covers(name, domain))) {
         return Err(Refusal::CoversNone(names));
     }
-    let foreign: Vec<String> =
-        names.iter().filter(|name| !domains.iter().any(|domain| covers(name, domain))).cloned().collect();
     let ms = |time: x509_parser::time::ASN1Time| time.timestamp().saturating_mul(1_000);
     let not_after = ms(own.validity().not_after);
-    let days_left = (not_after - now).div_euclid(DAY_MS);
-    let self_signed = chain::is_self_issued(own);
-    let root = certificates.len() > 1 && certificates.last().is_some_and(chain::is_self_issued);
-    let warnings = [
-        (!uncovered.is_empty()).then_some(Warning::Uncovered(uncovered)),
-        (!foreign.is_empty()).then_some(Warning::Foreign(foreign)),
-        (days_left < WARN_DAYS).then_some(Warning::ExpiresSoon(days_left)),
-        self_signed.then_some(Warning::SelfSigned),
-        root.then_some(Warning::RootIncluded),
-    ];
+    let mut found = warnings(&names, domains, not_after, now);
+    if chain::is_self_issued(own) {
+        found.push(Warning::SelfSigned);
+    } else if certificates.last().is_some_and(chain::is_self_issued) {
+        found.push(Warning::RootIncluded);
+    }
     let checked = Checked {
         names,
         issuer: own.issuer().to_string(),
         not_before: ms(own.validity().not_before),
         not_after,
-        warnings: warnings.into_iter().flatten().collect(),
+        warnings: found,
         chain: octets.iter().map(|octets| octets.to_vec()).collect(),
     };
     Ok((checked, key))
+}
+
+/// What is good to know about a certificate with these names and this end, at a site with these domains.
+pub fn warnings(names: &[String], domains: &[String], not_after: i64, now: i64) -> Vec<Warning> {
+    let is_covered = |domain: &&String| names.iter().any(|name| covers(name, domain));
+    let uncovered: Vec<String> = domains.iter().filter(|domain| !is_covered(domain)).cloned().collect();
+    let is_own = |name: &&String| domains.iter().any(|domain| covers(name, domain));
+    let foreign: Vec<String> = names.iter().filter(|name| !is_own(name)).cloned().collect();
+    let days_left = (not_after - now).div_euclid(DAY_MS);
+    let found = [
+        (!uncovered.is_empty()).then_some(Warning::Uncovered(uncovered)),
+        (!foreign.is_empty()).then_some(Warning::Foreign(foreign)),
+        (not_after <= now).then_some(Warning::Expired),
+        (not_after > now && days_left < WARN_DAYS).then_some(Warning::ExpiresSoon(days_left)),
+    ];
+    found.into_iter().flatten().collect()
 }
 
 fn read_chain(text: &str) -> Result<Vec<CertificateDer<'static>>, Refusal> {

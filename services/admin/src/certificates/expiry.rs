@@ -18,21 +18,22 @@ const LOOK_EVERY: Duration = Duration::from_mins(10);
 const WARNED_MAX: i64 = 1_000;
 
 /// Starts to look.
-pub(crate) fn watch(cx: &Context<Config>, metrics: AdminMetrics) {
-    let (drain, watched) = (cx.life.drain(), look_for_ever(cx.clone(), metrics));
+pub(crate) fn watch(cx: &Context<Config>, store: Store, metrics: AdminMetrics) {
+    let (drain, watched) = (cx.life.drain(), look_for_ever(store, metrics));
     cx.life.spawn("watch_certificates", async move {
         drain.run_until_cancelled(watched).await;
         Ok(())
     });
 }
 
-async fn look_for_ever(cx: Context<Config>, metrics: AdminMetrics) {
+async fn look_for_ever(store: Store, metrics: AdminMetrics) {
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut store, mut warned) = (None, Warned::default());
+    let mut warned = Warned::default();
+    let within = Duration::from_hours(24) * u32::try_from(WARN_DAYS).unwrap_or_default();
     loop {
         ticks.tick().await;
-        match expiring(&cx.config, &mut store).await {
+        match store.certificates_expiring(within, WARNED_MAX).await {
             Ok(found) => {
                 let now = now_ms();
                 let over = found.iter().filter(|one| one.not_after <= now).count();
@@ -44,22 +45,11 @@ async fn look_for_ever(cx: Context<Config>, metrics: AdminMetrics) {
             }
             // Whether Postgres answers is for others to say.
             Err(error) => {
-                let error = format!("{error:#}");
+                let error = &error as &dyn std::error::Error;
                 tracing::debug!(error, "cannot look for certificates that expire");
             }
         }
     }
-}
-
-/// Connects if need be, and keeps the connection.
-async fn expiring(config: &Config, store: &mut Option<Store>) -> anyhow::Result<Vec<CertificateRecord>> {
-    let postgres = &config.postgres;
-    let store = match store {
-        Some(store) => store,
-        None => store.insert(Store::connect(postgres.url.expose(), 1, postgres.acquire_timeout).await?),
-    };
-    let within = Duration::from_hours(24) * u32::try_from(WARN_DAYS).unwrap_or_default();
-    Ok(store.certificates_expiring(within, WARNED_MAX).await?)
 }
 
 /// The time (ms since 1970).

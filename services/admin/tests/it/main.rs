@@ -2,6 +2,7 @@
 //!
 //! Nothing here may use a fixed port or a server that the test kit did not start.
 
+mod api;
 mod commands;
 mod process;
 mod serving;

@@ -48,7 +48,7 @@ fn readiness_follows_its_stores() {
 fn errors_are_problems() {
     let server = Server::start("postgres://nobody@127.0.0.1:1/none", "redis://127.0.0.1:1/");
     let (monitor, api) = (server.address("monitor listens"), server.address("api listens"));
-    let absent = request(api, "GET", "/v1/sites", "");
+    let absent = request(api, "GET", "/v1/nothing", "");
     assert_eq!(absent.status, 404);
     assert!(absent.head.contains("content-type: application/problem+json"), "{}", absent.head);
     let problem: serde_json::Value = serde_json::from_str(&absent.body).unwrap();

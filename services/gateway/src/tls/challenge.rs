@@ -8,6 +8,7 @@ use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::NoServerSessionStorage;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use tmtp_bus::CHALLENGE_LEN;
 
@@ -25,11 +26,13 @@ pub fn config(
     params.custom_extensions = vec![CustomExtension::new_acme_identifier(answer)];
     let certificate = params.self_signed(&pair).context("sign the certificate")?;
     let key = PrivateKeyDer::try_from(pair.serialize_der()).map_err(anyhow::Error::msg)?;
+    let key = aws_lc_rs::sign::any_supported_type(&key).context("use the key")?;
+    // Not by way of the checks for certificates of servers: they know nothing of this extension, which is critical.
+    let certified = CertifiedKey::new(vec![certificate.der().clone()], key);
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(versions)?
         .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], key)
-        .context("use the certificate")?;
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     config.alpn_protocols = vec![PROTOCOL.to_vec()];
     // Nothing of it may be resumed as something else.
     config.session_storage = Arc::new(NoServerSessionStorage {});

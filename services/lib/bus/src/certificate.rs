@@ -124,7 +124,14 @@ impl Bus {
         Ok(())
     }
 
-    /// Removes certificates from the directory that every gateway has heard are removed.
+    /// Every certificate in the directory, removed ones included.
+    pub async fn certificate_ids(&self) -> Result<Vec<CertificateId>, Error> {
+        let ids: Vec<String> = self.link.command(cmd("HKEYS").arg(keys::CERTIFICATES)).await?;
+        // What is not an id is not ours to judge.
+        Ok(ids.iter().filter_map(|id| id.parse().ok().map(CertificateId)).collect())
+    }
+
+    /// Removes certificates from the directory of which Postgres knows nothing any more.
     pub async fn forget_certificates(&self, certificates: &[CertificateId]) -> Result<(), Error> {
         for page in certificates.chunks(PAGE) {
             let ids: Vec<String> = page.iter().map(ToString::to_string).collect();

@@ -8,27 +8,84 @@ use std::str::FromStr;
 pub enum Scope {
     /// See sites.
     SitesRead,
-    /// Change, suspend and resume sites.
+    /// Change sites and their domains.
     SitesWrite,
     /// Make sites: for the provider only.
     SitesCreate,
+    /// Suspend and resume sites: for the provider only, or a suspension would be no more than a suggestion.
+    SitesSuspend,
+    /// Delete sites, and restore them.
+    SitesDelete,
     /// See keys, never the keys themselves.
     KeysRead,
     /// Make and revoke keys.
     KeysWrite,
     /// Read the audit log.
     AuditRead,
+    /// See jobs.
+    JobsRead,
+    /// Cancel jobs.
+    JobsWrite,
+    /// See the policy of sites.
+    PolicyRead,
+    /// Change the policy of sites.
+    PolicyWrite,
+    /// See members, their devices and aliases, and groups.
+    MembersRead,
+    /// Change members, aliases and groups.
+    MembersWrite,
+    /// Disconnect and revoke devices, drop their queues.
+    DevicesWrite,
+    /// See invites.
+    InvitesRead,
+    /// Make, revoke and approve invites.
+    InvitesWrite,
+    /// See OIDC providers.
+    ProvidersRead,
+    /// Change OIDC providers.
+    ProvidersWrite,
+    /// See certificates, never their keys.
+    CertificatesRead,
+    /// Upload, order and remove certificates.
+    CertificatesWrite,
+    /// See how much sites are used.
+    UsageRead,
+    /// Follow the delivery of a message, never its content.
+    TraceRead,
+    /// See gateways, workers and shards: for the provider only.
+    ClusterRead,
+    /// Drain gateways: for the provider only.
+    ClusterWrite,
 }
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 25] = [
         Self::SitesRead,
         Self::SitesWrite,
         Self::SitesCreate,
+        Self::SitesSuspend,
+        Self::SitesDelete,
         Self::KeysRead,
         Self::KeysWrite,
         Self::AuditRead,
+        Self::JobsRead,
+        Self::JobsWrite,
+        Self::PolicyRead,
+        Self::PolicyWrite,
+        Self::MembersRead,
+        Self::MembersWrite,
+        Self::DevicesWrite,
+        Self::InvitesRead,
+        Self::InvitesWrite,
+        Self::ProvidersRead,
+        Self::ProvidersWrite,
+        Self::CertificatesRead,
+        Self::CertificatesWrite,
+        Self::UsageRead,
+        Self::TraceRead,
+        Self::ClusterRead,
+        Self::ClusterWrite,
     ];
 
     /// Its name in the API.
@@ -37,9 +94,28 @@ impl Scope {
             Self::SitesRead => "sites:read",
             Self::SitesWrite => "sites:write",
             Self::SitesCreate => "sites:create",
+            Self::SitesSuspend => "sites:suspend",
+            Self::SitesDelete => "sites:delete",
             Self::KeysRead => "keys:read",
             Self::KeysWrite => "keys:write",
             Self::AuditRead => "audit:read",
+            Self::JobsRead => "jobs:read",
+            Self::JobsWrite => "jobs:write",
+            Self::PolicyRead => "policy:read",
+            Self::PolicyWrite => "policy:write",
+            Self::MembersRead => "members:read",
+            Self::MembersWrite => "members:write",
+            Self::DevicesWrite => "devices:write",
+            Self::InvitesRead => "invites:read",
+            Self::InvitesWrite => "invites:write",
+            Self::ProvidersRead => "providers:read",
+            Self::ProvidersWrite => "providers:write",
+            Self::CertificatesRead => "certificates:read",
+            Self::CertificatesWrite => "certificates:write",
+            Self::UsageRead => "usage:read",
+            Self::TraceRead => "trace:read",
+            Self::ClusterRead => "cluster:read",
+            Self::ClusterWrite => "cluster:write",
         }
     }
 }
@@ -96,12 +172,29 @@ impl Role {
     /// It includes this permission.
     pub fn allows(self, scope: Scope) -> bool {
         match scope {
-            Scope::SitesCreate => self == Self::Operator,
-            Scope::SitesRead => true,
-            Scope::SitesWrite => matches!(self, Self::Operator | Self::Owner | Self::Admin),
-            Scope::KeysRead => matches!(self, Self::Operator | Self::Owner | Self::Auditor),
-            Scope::KeysWrite => matches!(self, Self::Operator | Self::Owner),
-            Scope::AuditRead => matches!(self, Self::Operator | Self::Owner | Self::Auditor),
+            Scope::SitesRead
+            | Scope::JobsRead
+            | Scope::PolicyRead
+            | Scope::MembersRead
+            | Scope::InvitesRead
+            | Scope::ProvidersRead
+            | Scope::CertificatesRead
+            | Scope::UsageRead => true,
+            Scope::DevicesWrite | Scope::TraceRead => !matches!(self, Self::Auditor | Self::Readonly),
+            Scope::SitesWrite
+            | Scope::JobsWrite
+            | Scope::PolicyWrite
+            | Scope::MembersWrite
+            | Scope::InvitesWrite
+            | Scope::ProvidersWrite
+            | Scope::CertificatesWrite => matches!(self, Self::Operator | Self::Owner | Self::Admin),
+            Scope::KeysRead | Scope::AuditRead => {
+                matches!(self, Self::Operator | Self::Owner | Self::Auditor)
+            }
+            Scope::SitesDelete | Scope::KeysWrite => matches!(self, Self::Operator | Self::Owner),
+            Scope::SitesCreate | Scope::SitesSuspend | Scope::ClusterRead | Scope::ClusterWrite => {
+                self == Self::Operator
+            }
         }
     }
 

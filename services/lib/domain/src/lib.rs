@@ -20,7 +20,9 @@ mod access;
 mod alias;
 mod certificate;
 pub mod group;
+mod host;
 mod id;
+mod key;
 mod member;
 mod name;
 mod posted;
@@ -33,10 +35,12 @@ pub use access::{Role, Scope};
 pub use alias::Alias;
 pub use certificate::{CertificateContent, SiteCertificate, covers, seal_context};
 pub use group::{GROUP_MEMBERS_MAX, Group, GroupAct, GroupEdit, GroupStatus, Invitation, Membership};
+pub use host::parse_host;
 pub use id::{
     BodyId, CertificateId, Epoch, GatewayId, IdError, MsgId, NodeNum, NodeSecret, SecretHash, SessionId,
     ShardId, SiteId, Uid, WorkerId,
 };
+pub use key::{KeyMode, KeySecret};
 pub use member::{Member, MemberStatus, NODES_MAX, Node};
 pub use name::{NameHolder, claim, ping};
 pub use posted::Posted;

@@ -46,6 +46,8 @@ pub enum SiteStatus {
     Active,
     /// Known, but not served.
     Suspended,
+    /// Not served, and erased after a while unless somebody restores it.
+    Deleted,
 }
 
 impl SiteStatus {
@@ -54,6 +56,7 @@ impl SiteStatus {
         match self {
             Self::Active => "active",
             Self::Suspended => "suspended",
+            Self::Deleted => "deleted",
         }
     }
 }
@@ -65,6 +68,7 @@ impl FromStr for SiteStatus {
         match text {
             "active" => Ok(Self::Active),
             "suspended" => Ok(Self::Suspended),
+            "deleted" => Ok(Self::Deleted),
             other => Err(format!("unknown site status {other:?}")),
         }
     }

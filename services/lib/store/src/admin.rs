@@ -9,7 +9,7 @@ mod site;
 pub use audit::{AuditEntry, AuditFilter, NewAudit};
 pub use key::{ApiKey, NewApiKey};
 pub use request::Claim;
-pub use site::{SiteChange, SiteKind, SiteRecord};
+pub use site::{SiteChange, SiteFilter, SiteKind, SiteRecord, SiteTurn};
 
 use sqlx::{Postgres, Transaction};
 

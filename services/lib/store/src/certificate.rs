@@ -163,27 +163,26 @@ impl Store {
         rows.iter().map(record).collect()
     }
 
-    /// Certificates that were removed this long ago or longer, at most `limit`.
-    pub async fn certificates_gone(&self, since: Duration, limit: i64) -> Result<Vec<CertificateId>, Error> {
-        let ids: Vec<uuid::Uuid> = sqlx::query_scalar(
-            "SELECT certificate_id FROM site_certificate
-             WHERE removed_at <= now() - make_interval(secs => $1) ORDER BY removed_at LIMIT $2",
-        )
-        .bind(since.as_secs_f64())
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(ids.into_iter().map(CertificateId).collect())
-    }
-
-    /// Forgets certificates that were removed, of which every directory has heard.
-    pub async fn forget_certificates(&self, ids: &[CertificateId]) -> Result<(), Error> {
-        let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.0).collect();
-        sqlx::query("DELETE FROM site_certificate WHERE certificate_id = ANY($1) AND removed_at IS NOT NULL")
-            .bind(ids)
+    /// Forgets certificates that were removed this long ago or longer: every directory has heard of it.
+    pub async fn forget_removed_certificates(&self, since: Duration) -> Result<(), Error> {
+        sqlx::query("DELETE FROM site_certificate WHERE removed_at <= now() - make_interval(secs => $1)")
+            .bind(since.as_secs_f64())
             .execute(&self.pool)
             .await?;
         Ok(())
+    }
+
+    /// Those of these that are not here, not even as removed: they were forgotten, or their site is gone.
+    pub async fn unknown_certificates(&self, ids: &[CertificateId]) -> Result<Vec<CertificateId>, Error> {
+        let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.0).collect();
+        let unknown: Vec<uuid::Uuid> = sqlx::query_scalar(
+            "SELECT id FROM unnest($1::uuid[]) AS id
+             WHERE NOT EXISTS (SELECT 1 FROM site_certificate WHERE certificate_id = id)",
+        )
+        .bind(ids)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(unknown.into_iter().map(CertificateId).collect())
     }
 }
 

@@ -23,7 +23,8 @@ use sqlx::{ConnectOptions, Executor, Row};
 
 pub use acme::{AcmeDomain, AcmeEnableError, AcmeState};
 pub use admin::{
-    AdminTx, ApiKey, AuditEntry, AuditFilter, Claim, NewApiKey, NewAudit, SiteChange, SiteKind, SiteRecord,
+    AdminTx, ApiKey, AuditEntry, AuditFilter, Claim, NewApiKey, NewAudit, SiteChange, SiteFilter, SiteKind,
+    SiteRecord, SiteTurn,
 };
 pub use body::StoredBody;
 pub use certificate::{CertificateRecord, CertificateSource, NewCertificate};
@@ -116,6 +117,16 @@ impl Store {
             .test_before_acquire(false)
             .connect_with(options.disable_statement_logging())
             .await?;
+        Ok(Self { pool })
+    }
+
+    /// Connects when it is first needed; for processes that start without a database too. Only a URL that is none fails.
+    pub fn connect_lazily(url: &str, connections_max: u32, acquire_timeout: Duration) -> Result<Self, Error> {
+        let options: PgConnectOptions = url.parse().map_err(Error::from)?;
+        let pool = PgPoolOptions::new()
+            .max_connections(connections_max)
+            .acquire_timeout(acquire_timeout)
+            .connect_lazy_with(options.disable_statement_logging());
         Ok(Self { pool })
     }
 

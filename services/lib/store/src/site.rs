@@ -104,18 +104,27 @@ pub(crate) async fn insert_site(
         .execute(&mut *connection)
         .await
         .map_err(Error::from)?;
-    sqlx::query("INSERT INTO site_domain (site_id, domain) SELECT $1, * FROM unnest($2::text[])")
-        .bind(site.id.0)
-        .bind(&domains)
-        .execute(&mut *connection)
-        .await
-        .map_err(|error| match &error {
-            sqlx::Error::Database(cause) if cause.constraint() == Some("site_domain_unique") => {
-                CreateSiteError::DomainTaken
-            }
-            _ => CreateSiteError::Store(error.into()),
-        })?;
+    insert_domains(connection, site.id, &domains).await?;
     Ok(shard)
+}
+
+/// Writes host names of a site, in lower case.
+pub(crate) async fn insert_domains(
+    connection: &mut PgConnection,
+    site: SiteId,
+    domains: &[String],
+) -> Result<(), CreateSiteError> {
+    let inserted =
+        sqlx::query("INSERT INTO site_domain (site_id, domain) SELECT $1, * FROM unnest($2::text[])")
+            .bind(site.0)
+            .bind(domains)
+            .execute(connection)
+            .await;
+    match inserted {
+        Ok(_) => Ok(()),
+        Err(sqlx::Error::Database(cause)) if cause.is_unique_violation() => Err(CreateSiteError::DomainTaken),
+        Err(error) => Err(CreateSiteError::Store(error.into())),
+    }
 }
 
 fn site(row: &PgRow) -> Result<Site, Error> {

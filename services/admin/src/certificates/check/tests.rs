@@ -82,6 +82,7 @@ fn good_chains() {
         Warning::Foreign(of(&["*.b.example"])),
         Warning::RootIncluded,
     ];
+    assert_eq!(warnings(&good.names, &of(&["a.example"]), NOW, NOW)[1..], [Warning::Expired]);
     assert_eq!(some.warnings, expected);
 
     let (own, key) = root.issue(&["a.example"], |params| params.not_after = date_time_ymd(2026, 6, 5));

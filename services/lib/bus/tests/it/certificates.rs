@@ -51,6 +51,9 @@ async fn what_is_new_is_found() {
     assert_eq!(bus.certificate_content(first[0].0.id).await.unwrap(), None);
     assert_eq!(bus.certificates_revision().await.unwrap(), 9);
 
+    let mut ids = bus.certificate_ids().await.unwrap();
+    ids.sort_unstable();
+    assert_eq!(ids, [first[0].0.id, first[1].0.id]);
     bus.forget_certificates(&[removed[0].0.id]).await.unwrap();
     assert_eq!(bus.certificates_since(0).await.unwrap(), known(&first[1..]));
 }

@@ -21,7 +21,7 @@ proptest! {
         }
         match text.parse::<SiteStatus>() {
             Ok(status) => prop_assert_eq!(status.as_str(), text.as_str()),
-            Err(_) => prop_assert!(!["active", "suspended"].contains(&text.as_str())),
+            Err(_) => prop_assert!(!["active", "suspended", "deleted"].contains(&text.as_str())),
         }
     }
 }
@@ -32,7 +32,7 @@ fn states_come_back() {
     for registration in [Registration::Open, Registration::Closed] {
         assert_eq!(registration.as_str().parse(), Ok(registration));
     }
-    for status in [SiteStatus::Active, SiteStatus::Suspended] {
+    for status in [SiteStatus::Active, SiteStatus::Suspended, SiteStatus::Deleted] {
         assert_eq!(status.as_str().parse(), Ok(status));
     }
 }

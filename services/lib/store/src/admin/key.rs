@@ -31,6 +31,13 @@ pub struct ApiKey {
     pub revoked_at: Option<i64>,
 }
 
+impl ApiKey {
+    /// It has this permission.
+    pub fn allows(&self, scope: Scope) -> bool {
+        self.role.allows(scope) && self.scopes.as_ref().is_none_or(|scopes| scopes.contains(&scope))
+    }
+}
+
 /// A key to be.
 #[derive(Debug, Clone)]
 pub struct NewApiKey {
@@ -85,10 +92,12 @@ impl Store {
         Ok(Some(key))
     }
 
-    /// Keys that are for one of these sites and for no others, or all keys; the newest first, behind `after`.
+    /// Keys that are for some of these sites and for no others, or all keys; the newest first, behind `after`. With
+    /// `site`, only those that name it.
     pub async fn keys(
         &self,
         sites: Option<&[SiteId]>,
+        site: Option<SiteId>,
         after: Option<Uuid>,
         limit: i64,
     ) -> Result<Vec<ApiKey>, Error> {
@@ -97,12 +106,14 @@ impl Store {
             "SELECT ",
             columns!(),
             " FROM api_key WHERE ($1::uuid[] IS NULL OR site_ids <@ $1)
+              AND ($4::uuid IS NULL OR site_ids @> ARRAY[$4])
               AND ($2::uuid IS NULL OR (created_at, key_id) < (SELECT created_at, key_id FROM api_key WHERE key_id = $2))
               ORDER BY created_at DESC, key_id DESC LIMIT $3"
         ))
         .bind(sites)
         .bind(after)
         .bind(limit)
+        .bind(site.map(|site| site.0))
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(api_key).collect()

@@ -1,10 +1,12 @@
 //! Requests that may come twice.
 
+use std::time::Duration;
+
 use sqlx::Row;
 use uuid::Uuid;
 
 use super::AdminTx;
-use crate::Error;
+use crate::{Error, Store};
 
 /// What is known of a request with this idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +22,18 @@ pub enum Claim {
     },
     /// Another request had this key.
     Other,
+}
+
+impl Store {
+    /// Forgets requests that are older than this; a repetition of one of them is a new request. Says how many.
+    pub async fn forget_requests(&self, age: Duration) -> Result<u64, Error> {
+        let done =
+            sqlx::query("DELETE FROM idempotency WHERE created_at < now() - make_interval(secs => $1)")
+                .bind(age.as_secs_f64())
+                .execute(&self.pool)
+                .await?;
+        Ok(done.rows_affected())
+    }
 }
 
 impl AdminTx {

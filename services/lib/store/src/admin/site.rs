@@ -8,7 +8,7 @@ use tmtp_domain::{Registration, SiteId, SiteStatus};
 use uuid::Uuid;
 
 use super::AdminTx;
-use crate::site::insert_site;
+use crate::site::{insert_domains, insert_site};
 use crate::{CreateSite, CreateSiteError, Error, Store};
 
 /// What a site is for.
@@ -55,8 +55,18 @@ pub struct SiteRecord {
     pub registration: Registration,
     /// Whether it is served.
     pub status: SiteStatus,
+    /// Counts changes of all sites together: another one means that this has changed.
+    pub revision: i64,
     /// Why it is suspended, if somebody said so.
     pub suspended_reason: Option<String>,
+    /// What its members may be told about that.
+    pub suspended_notice: Option<String>,
+    /// Since when it is suspended (ms since 1970); kept while it is deleted.
+    pub suspended_at: Option<i64>,
+    /// Since when it is deleted (ms since 1970).
+    pub deleted_at: Option<i64>,
+    /// When it is deleted by itself (ms since 1970).
+    pub expires_at: Option<i64>,
     /// Host names, sorted.
     pub domains: Vec<String>,
     /// When it was made (ms since 1970).
@@ -72,40 +82,80 @@ pub struct SiteChange {
     pub name: Option<String>,
     /// Who may register.
     pub registration: Option<Registration>,
-    /// Whether it is served, and why not.
-    pub status: Option<(SiteStatus, Option<String>)>,
+    /// When it is deleted by itself (ms since 1970); `Some(None)` for never.
+    pub expires_at: Option<Option<i64>>,
+}
+
+/// A step in the life of a site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SiteTurn {
+    /// Not served any longer.
+    Suspend {
+        /// Why, for its admins.
+        reason: String,
+        /// What its members may be told.
+        notice: Option<String>,
+    },
+    /// Served again.
+    Resume,
+    /// Not served, and erased after a while.
+    Delete,
+    /// What it was before it was deleted. A sandbox whose time was over has no end after that.
+    Restore,
+}
+
+/// Which sites are wanted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SiteFilter<'a> {
+    /// These only; `None` for all.
+    pub only: Option<&'a [SiteId]>,
+    /// In this state only.
+    pub status: Option<SiteStatus>,
+    /// Of this kind only.
+    pub kind: Option<SiteKind>,
+    /// Whose name or one of whose domains has this in it, in any case.
+    pub contains: Option<&'a str>,
 }
 
 /// The columns of [`SiteRecord`], of `site AS s`.
 macro_rules! columns {
     () => {
-        "s.site_id, s.name, s.kind, s.registration, s.status, s.suspended_reason,
+        "s.site_id, s.name, s.kind, s.registration, s.status, s.revision, s.suspended_reason, s.suspended_notice,
          ARRAY(SELECT domain FROM site_domain d WHERE d.site_id = s.site_id ORDER BY domain) AS domains,
+         (extract(epoch FROM s.suspended_at) * 1000)::bigint AS suspended_ms,
+         (extract(epoch FROM s.deleted_at) * 1000)::bigint AS deleted_ms,
+         (extract(epoch FROM s.expires_at) * 1000)::bigint AS expires_ms,
          (extract(epoch FROM s.created_at) * 1000)::bigint AS created_ms,
          (extract(epoch FROM s.changed_at) * 1000)::bigint AS changed_ms"
     };
 }
 
 impl Store {
-    /// Sites, of these only if some are named; the newest first, behind `after`.
+    /// Sites; the newest first, behind `after`.
     pub async fn site_records(
         &self,
-        only: Option<&[SiteId]>,
+        filter: SiteFilter<'_>,
         after: Option<SiteId>,
         limit: i64,
     ) -> Result<Vec<SiteRecord>, Error> {
-        let only: Option<Vec<Uuid>> = only.map(|sites| sites.iter().map(|site| site.0).collect());
+        let only: Option<Vec<Uuid>> = filter.only.map(|sites| sites.iter().map(|site| site.0).collect());
         let rows = sqlx::query(concat!(
             "SELECT ",
             columns!(),
             " FROM site s WHERE ($1::uuid[] IS NULL OR s.site_id = ANY($1))
               AND ($2::uuid IS NULL
                    OR (s.created_at, s.site_id) < (SELECT created_at, site_id FROM site WHERE site_id = $2))
+              AND ($4::text IS NULL OR s.status = $4) AND ($5::text IS NULL OR s.kind = $5)
+              AND ($6::text IS NULL OR strpos(lower(s.name), lower($6)) > 0 OR EXISTS (
+                   SELECT 1 FROM site_domain d WHERE d.site_id = s.site_id AND strpos(d.domain, lower($6)) > 0))
               ORDER BY s.created_at DESC, s.site_id DESC LIMIT $3"
         ))
         .bind(only)
         .bind(after.map(|site| site.0))
         .bind(limit)
+        .bind(filter.status.map(SiteStatus::as_str))
+        .bind(filter.kind.map(SiteKind::as_str))
+        .bind(filter.contains)
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(record).collect()
@@ -149,23 +199,77 @@ impl AdminTx {
         id: SiteId,
         change: &SiteChange,
     ) -> Result<Option<SiteRecord>, Error> {
-        let (status, reason) = match &change.status {
-            Some((status, reason)) => (Some(status.as_str()), reason.as_deref()),
-            None => (None, None),
-        };
         sqlx::query(
             "UPDATE site SET name = coalesce($2, name), registration = coalesce($3, registration),
-                 suspended_reason = CASE WHEN $4::text IS NULL THEN suspended_reason ELSE $5 END,
-                 status = coalesce($4, status), changed_at = now()
+                 expires_at = CASE WHEN $4 THEN to_timestamp($5::double precision / 1000) ELSE expires_at END,
+                 changed_at = now()
              WHERE site_id = $1",
         )
         .bind(id.0)
         .bind(&change.name)
         .bind(change.registration.map(Registration::as_str))
-        .bind(status)
-        .bind(reason)
+        .bind(change.expires_at.is_some())
+        .bind(change.expires_at.flatten())
         .execute(&mut *self.tx)
         .await?;
+        self.lock_site(id).await
+    }
+
+    /// Adds a host name, in lower case, to a site that is locked.
+    pub async fn add_domain(&mut self, id: SiteId, domain: &str) -> Result<(), CreateSiteError> {
+        insert_domains(&mut self.tx, id, &[domain.to_owned()]).await?;
+        Ok(self.revise(id).await?)
+    }
+
+    /// Removes a host name from a site that is locked.
+    pub async fn remove_domain(&mut self, id: SiteId, domain: &str) -> Result<(), Error> {
+        sqlx::query("DELETE FROM site_domain WHERE site_id = $1 AND domain = $2")
+            .bind(id.0)
+            .bind(domain)
+            .execute(&mut *self.tx)
+            .await?;
+        self.revise(id).await
+    }
+
+    /// Host names are no columns of the site, but directories have to hear of them.
+    async fn revise(&mut self, id: SiteId) -> Result<(), Error> {
+        sqlx::query("UPDATE site SET changed_at = now() WHERE site_id = $1")
+            .bind(id.0)
+            .execute(&mut *self.tx)
+            .await?;
+        Ok(())
+    }
+
+    /// Moves a site that is locked to the next step of its life. Workers tell the gateways within seconds.
+    pub async fn turn_site(&mut self, id: SiteId, turn: &SiteTurn) -> Result<Option<SiteRecord>, Error> {
+        let query = match turn {
+            SiteTurn::Suspend { reason, notice } => sqlx::query(
+                "UPDATE site SET status = 'suspended', suspended_at = now(), suspended_reason = $2,
+                     suspended_notice = $3, changed_at = now()
+                 WHERE site_id = $1",
+            )
+            .bind(id.0)
+            .bind(reason)
+            .bind(notice),
+            SiteTurn::Resume => sqlx::query(
+                "UPDATE site SET status = 'active', suspended_at = NULL, suspended_reason = NULL,
+                     suspended_notice = NULL, changed_at = now()
+                 WHERE site_id = $1",
+            )
+            .bind(id.0),
+            SiteTurn::Delete => sqlx::query(
+                "UPDATE site SET status = 'deleted', deleted_at = now(), changed_at = now() WHERE site_id = $1",
+            )
+            .bind(id.0),
+            SiteTurn::Restore => sqlx::query(
+                "UPDATE site SET status = CASE WHEN suspended_at IS NULL THEN 'active' ELSE 'suspended' END,
+                     deleted_at = NULL, changed_at = now(),
+                     expires_at = CASE WHEN expires_at > now() THEN expires_at END
+                 WHERE site_id = $1",
+            )
+            .bind(id.0),
+        };
+        query.execute(&mut *self.tx).await?;
         self.lock_site(id).await
     }
 }
@@ -178,7 +282,12 @@ fn record(row: &PgRow) -> Result<SiteRecord, Error> {
         kind: text("kind")?.parse().map_err(Error::Unreadable)?,
         registration: text("registration")?.parse().map_err(Error::Unreadable)?,
         status: text("status")?.parse().map_err(Error::Unreadable)?,
+        revision: row.try_get("revision")?,
         suspended_reason: row.try_get("suspended_reason")?,
+        suspended_notice: row.try_get("suspended_notice")?,
+        suspended_at: row.try_get("suspended_ms")?,
+        deleted_at: row.try_get("deleted_ms")?,
+        expires_at: row.try_get("expires_ms")?,
         domains: row.try_get("domains")?,
         created_at: row.try_get("created_ms")?,
         changed_at: row.try_get("changed_ms")?,

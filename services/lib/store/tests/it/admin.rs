@@ -2,7 +2,8 @@
 
 use tmtp_domain::{Registration, Role, Scope, SiteId, SiteStatus};
 use tmtp_store::{
-    ApiKey, AuditFilter, Claim, CreateSiteError, NewApiKey, NewAudit, SiteChange, SiteKind, SiteRecord,
+    ApiKey, AuditFilter, Claim, CreateSiteError, NewApiKey, NewAudit, SiteChange, SiteFilter, SiteKind,
+    SiteRecord, SiteTurn,
 };
 use uuid::Uuid;
 
@@ -79,7 +80,7 @@ async fn keys_of_a_site() {
     let seen = async |sites: Option<&[SiteId]>| -> Vec<Uuid> {
         let mut seen = Vec::new();
         loop {
-            let page = rig.store.keys(sites, seen.last().copied(), 1).await.unwrap();
+            let page = rig.store.keys(sites, None, seen.last().copied(), 1).await.unwrap();
             let Some(key) = page.first() else { return seen };
             seen.push(key.id);
         }
@@ -192,8 +193,13 @@ async fn sites() {
         tx.commit().await.unwrap();
         changed
     };
-    let suspended = (SiteStatus::Suspended, Some("unpaid".to_owned()));
-    let changed = change(SiteChange { status: Some(suspended), ..SiteChange::default() }).await;
+    let turn = async |turn: SiteTurn| {
+        let mut tx = rig.store.admin().await.unwrap();
+        let changed = tx.turn_site(made.id, &turn).await.unwrap().unwrap();
+        tx.commit().await.unwrap();
+        changed
+    };
+    let changed = turn(SiteTurn::Suspend { reason: "unpaid".into(), notice: None }).await;
     assert_eq!(
         (changed.status, changed.suspended_reason.as_deref()),
         (SiteStatus::Suspended, Some("unpaid"))
@@ -206,8 +212,11 @@ async fn sites() {
     .await;
     assert_eq!((changed.name.as_str(), changed.registration), ("Another", Registration::Closed));
     assert_eq!(changed.suspended_reason.as_deref(), Some("unpaid"), "stays");
-    let changed =
-        change(SiteChange { status: Some((SiteStatus::Active, None)), ..SiteChange::default() }).await;
+    let changed = turn(SiteTurn::Delete).await;
+    assert_eq!((changed.status, changed.deleted_at.is_some()), (SiteStatus::Deleted, true));
+    let changed = turn(SiteTurn::Restore).await;
+    assert_eq!((changed.status, changed.deleted_at), (SiteStatus::Suspended, None), "as it was");
+    let changed = turn(SiteTurn::Resume).await;
     assert_eq!((changed.status, changed.suspended_reason), (SiteStatus::Active, None));
     let seen = rig.store.sites_since(revision, 10).await.unwrap();
     assert_eq!((seen.len(), seen[0].name.as_str()), (1, "Another"));
@@ -222,7 +231,8 @@ async fn lists_of_sites() {
         ids.push(create_site(&rig, domain).await.id);
     }
     let list = async |only: Option<&[SiteId]>, after: Option<SiteId>| -> Vec<SiteId> {
-        let records = rig.store.site_records(only, after, 2).await.unwrap();
+        let filter = SiteFilter { only, ..SiteFilter::default() };
+        let records = rig.store.site_records(filter, after, 2).await.unwrap();
         records.into_iter().map(|record| record.id).collect()
     };
     assert_eq!(list(None, None).await, [ids[2], ids[1]]);

@@ -69,11 +69,11 @@ async fn directories_hear_of_changes() {
     assert!(news[0].1.chain.is_empty() && news[0].1.sealed_key.is_empty());
     assert_eq!(rig.store.certificates(site).await.unwrap(), [other]);
 
-    assert!(rig.store.certificates_gone(LONG, 10).await.unwrap().is_empty());
-    let gone = rig.store.certificates_gone(Duration::ZERO, 10).await.unwrap();
-    assert_eq!(gone, [first.id]);
-    rig.store.forget_certificates(&[first.id, second.id]).await.unwrap();
-    assert_eq!(rig.count("SELECT count(*) FROM site_certificate").await, 1, "what is in use stays");
+    let unknown = async || rig.store.unknown_certificates(&[first.id, second.id]).await.unwrap();
+    rig.store.forget_removed_certificates(LONG).await.unwrap();
+    assert_eq!(unknown().await, []);
+    rig.store.forget_removed_certificates(Duration::ZERO).await.unwrap();
+    assert_eq!(unknown().await, [first.id], "what is in use stays");
 }
 
 /// Goal: only what is in use and about to expire is warned of; method: one far away, one near, one near that has been

@@ -1,0 +1,145 @@
+//! Bodies, paths and queries of requests, whose errors say which part is wrong.
+
+use aws_lc_rs::digest;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use serde::de::DeserializeOwned;
+
+use super::{Api, Problem};
+
+/// A JSON body. An empty one counts as `{}`.
+#[derive(Debug)]
+pub(crate) struct Payload<T> {
+    pub(crate) value: T,
+    /// For [`super::caller::Caller::begin_post`].
+    pub(crate) sent: Sent,
+}
+
+/// By what a request is recognised when it comes again.
+#[derive(Debug, Clone)]
+pub(crate) struct Sent {
+    /// SHA-256 of what it says: method, path and body.
+    pub(crate) digest: [u8; 32],
+    /// The header `Idempotency-Key`.
+    pub(crate) idempotency_key: Option<String>,
+}
+
+impl<T: DeserializeOwned> FromRequest<Api> for Payload<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(request.method().as_str().as_bytes());
+        context.update(b" ");
+        context.update(request.uri().path_and_query().map_or("", |path| path.as_str()).as_bytes());
+        context.update(b"\n");
+        let is_json = is_json(request.headers());
+        let idempotency_key = idempotency_key(request.headers())?;
+        let body = Bytes::from_request(request, api).await.map_err(|rejection| {
+            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                let max = api.config.limits.body_bytes;
+                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is too large.")
+                    .detail(format!("A body has at most {max} octets."))
+            } else {
+                Problem::invalid("body", "the body did not arrive as a whole")
+            }
+        })?;
+        context.update(&body);
+        let mut digest = [0; 32];
+        digest.copy_from_slice(context.finish().as_ref());
+        if !body.is_empty() && !is_json {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "not_json",
+                "The body must be JSON.",
+            )
+            .detail("Send it with `Content-Type: application/json`.")
+            .param("Content-Type"));
+        }
+        let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
+        Ok(Self { value: parse(text)?, sent: Sent { digest, idempotency_key } })
+    }
+}
+
+/// Reads JSON; problems name the field.
+fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
+    if has_nul(text) {
+        return Err(Problem::invalid("body", "leave out the character U+0000: no text can hold it"));
+    }
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let param = if path == "." { "body".to_owned() } else { path };
+        Problem::invalid(param, error.into_inner().to_string())
+    })?;
+    json.end().map_err(|error| Problem::invalid("body", error.to_string()))?;
+    Ok(value)
+}
+
+/// A NUL in JSON can only be written as an escape; Postgres' texts cannot hold one.
+fn has_nul(json: &[u8]) -> bool {
+    json.windows(6).enumerate().any(|(at, six)| {
+        let slashes = json[..at].iter().rev().take_while(|&&octet| octet == b'\\').count();
+        six == b"\\u0000" && slashes % 2 == 0
+    })
+}
+
+/// The header, if it is there: 1 to 255 printable characters of ASCII.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut values = headers.get_all("idempotency-key").iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let is_key =
+        |key: &&str| (1..=255).contains(&key.len()) && key.bytes().all(|octet| octet.is_ascii_graphic());
+    match (value.to_str().ok().filter(is_key), values.next()) {
+        (Some(key), None) => Ok(Some(key.to_owned())),
+        _ => Err(Problem::invalid("Idempotency-Key", "give one key of 1 to 255 printable ASCII characters")),
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    ["application/json", "application/merge-patch+json"].iter().any(|known| kind.eq_ignore_ascii_case(known))
+}
+
+/// The variables of a path. What is no id is nobody's: 404.
+#[derive(Debug)]
+pub(crate) struct Place<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Api> for Place<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let path = axum::extract::Path::from_request_parts(parts, api).await;
+        path.map(|path| Self(path.0)).map_err(|_| Problem::not_found())
+    }
+}
+
+/// The parameters as they came. None may come twice.
+pub(crate) fn pairs(parts: &Parts) -> Result<Vec<(String, String)>, Problem> {
+    let pairs: Vec<(String, String)> = serde_urlencoded::from_str(parts.uri.query().unwrap_or_default())
+        .map_err(|error| Problem::invalid("query", error.to_string()))?;
+    for (index, (name, value)) in pairs.iter().enumerate() {
+        if value.contains('\0') {
+            return Err(Problem::invalid(name, "leave out the character U+0000: no text can hold it"));
+        }
+        if pairs[..index].iter().any(|(earlier, _)| earlier == name) {
+            return Err(Problem::invalid(name, "this parameter is there twice"));
+        }
+    }
+    Ok(pairs)
+}
+
+/// Reads parameters; problems name the one that is wrong.
+pub(crate) fn read_query<T: DeserializeOwned>(pairs: &[(String, String)]) -> Result<T, Problem> {
+    let text =
+        serde_urlencoded::to_string(pairs).map_err(|error| Problem::invalid("query", error.to_string()))?;
+    let parser = serde_urlencoded::Deserializer::new(form_urlencoded::parse(text.as_bytes()));
+    serde_path_to_error::deserialize(parser).map_err(|error| {
+        let path = error.path().to_string();
+        let param = if path == "." { "query".to_owned() } else { path };
+        Problem::invalid(param, error.into_inner().to_string())
+    })
+}

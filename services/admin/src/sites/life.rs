@@ -1,0 +1,127 @@
+//! Suspension and deletion of sites, and the ways back.
+
+use axum::http::StatusCode;
+use serde::Deserialize;
+use tmtp_domain::SiteStatus;
+use tmtp_store::{SiteRecord, SiteTurn};
+use utoipa::ToSchema;
+
+use super::{Site, TOMBSTONE_DAYS, check_text, lock, note};
+use crate::api::Problem;
+use crate::api::caller::{Caller, may};
+use crate::api::change::{Answer, Change, OnceParams};
+use crate::api::id::SiteRef;
+use crate::api::openapi::ChangeRefusals;
+use crate::api::payload::{Payload, Place};
+use crate::api::time::Time;
+
+/// Characters of a reason, and of a notice.
+const TEXT_MAX: usize = 1_000;
+
+/// Why a site is suspended.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewSuspension {
+    /// For the site's admins.
+    #[schema(min_length = 1, max_length = 1000)]
+    reason: String,
+    /// For the site's members.
+    #[schema(min_length = 1, max_length = 1000)]
+    notice: Option<String>,
+}
+
+/// No fields: send `{}`, or nothing.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Empty {}
+
+/// Suspend a site
+///
+/// Its sessions end within seconds, and nobody logs in until it is resumed. Nothing is lost.
+#[utoipa::path(post, path = "/v1/sites/{site}/suspend", operation_id = "suspend_site", tag = "sites",
+    security(("key" = ["sites:suspend"])),
+    params(("site" = SiteRef, Path, description = "The site's id"), OnceParams), request_body = NewSuspension,
+    responses((status = 200, description = "The site, suspended", body = Site), ChangeRefusals))]
+pub(crate) async fn suspend(
+    caller: Caller<may::SuspendSites>,
+    Place(site): Place<SiteRef>,
+    new: Payload<NewSuspension>,
+) -> Answer {
+    caller.site(site)?;
+    let mut change = caller.begin_post(&new.sent).await?;
+    let reason = check_text("reason", &new.value.reason, TEXT_MAX)?;
+    let notice = new.value.notice.map(|text| check_text("notice", &text, TEXT_MAX)).transpose()?;
+    let before = lock(&caller, &mut change, site).await?;
+    if before.status == SiteStatus::Deleted {
+        return Err(Problem::conflict("site_deleted", "The site is deleted.").into());
+    }
+    turn(change, "site.suspend", &before, &SiteTurn::Suspend { reason, notice }).await
+}
+
+/// Resume a site
+#[utoipa::path(post, path = "/v1/sites/{site}/resume", operation_id = "resume_site", tag = "sites",
+    security(("key" = ["sites:suspend"])),
+    params(("site" = SiteRef, Path, description = "The site's id"), OnceParams),
+    request_body(content = Option<Empty>, description = "Nothing, or `{}`"),
+    responses((status = 200, description = "The site, active", body = Site), ChangeRefusals))]
+pub(crate) async fn resume(
+    caller: Caller<may::SuspendSites>,
+    Place(site): Place<SiteRef>,
+    nothing: Payload<Empty>,
+) -> Answer {
+    caller.site(site)?;
+    let mut change = caller.begin_post(&nothing.sent).await?;
+    let before = lock(&caller, &mut change, site).await?;
+    if before.status != SiteStatus::Suspended {
+        return Err(Problem::conflict("site_not_suspended", "The site is not suspended.").into());
+    }
+    turn(change, "site.resume", &before, &SiteTurn::Resume).await
+}
+
+/// Delete a site
+///
+/// It is not served any longer. For 30 days it keeps its rows and host names and can be restored; then it is erased.
+#[utoipa::path(delete, path = "/v1/sites/{site}", operation_id = "delete_site", tag = "sites",
+    security(("key" = ["sites:delete"])), params(("site" = SiteRef, Path, description = "The site's id")),
+    responses((status = 200, description = "The site, deleted", body = Site), ChangeRefusals))]
+pub(crate) async fn delete(caller: Caller<may::DeleteSites>, Place(site): Place<SiteRef>) -> Answer {
+    let mut change = caller.begin().await?;
+    let before = lock(&caller, &mut change, site).await?;
+    if before.status == SiteStatus::Deleted {
+        // Deleting again does not begin its time anew.
+        return change.answer(StatusCode::OK, &Site::of(&before)).await;
+    }
+    turn(change, "site.delete", &before, &SiteTurn::Delete).await
+}
+
+/// Restore a deleted site
+///
+/// It is again what it was before it was deleted. A sandbox whose time was over has no end after that.
+#[utoipa::path(post, path = "/v1/sites/{site}/restore", operation_id = "restore_site", tag = "sites",
+    security(("key" = ["sites:delete"])),
+    params(("site" = SiteRef, Path, description = "The site's id"), OnceParams),
+    request_body(content = Option<Empty>, description = "Nothing, or `{}`"),
+    responses((status = 200, description = "The site", body = Site), ChangeRefusals))]
+pub(crate) async fn restore(
+    caller: Caller<may::DeleteSites>,
+    Place(site): Place<SiteRef>,
+    nothing: Payload<Empty>,
+) -> Answer {
+    caller.site(site)?;
+    let mut change = caller.begin_post(&nothing.sent).await?;
+    let before = lock(&caller, &mut change, site).await?;
+    let Some(deleted_at) = before.deleted_at else {
+        return Err(Problem::conflict("site_not_deleted", "The site is not deleted.").into());
+    };
+    // From then on it may be in the middle of being erased.
+    if Time(deleted_at).plus_days(TOMBSTONE_DAYS) <= Time::now() {
+        return Err(Problem::conflict("site_erased", "The time to restore the site is over.").into());
+    }
+    turn(change, "site.restore", &before, &SiteTurn::Restore).await
+}
+
+async fn turn(mut change: Change, action: &'static str, before: &SiteRecord, turn: &SiteTurn) -> Answer {
+    let after = change.tx.turn_site(before.id, turn).await?.ok_or_else(Problem::internal)?;
+    let shown = note(&mut change, action, before.id, Some(before), &after).await?;
+    change.answer(StatusCode::OK, &shown).await
+}

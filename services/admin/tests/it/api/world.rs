@@ -1,0 +1,186 @@
+//! The router on a fresh database, keys of every role, and requests to it. Holds no expectation of its own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::connect_info::MockConnectInfo;
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use serde_json::{Value, json};
+use tmtp_admin::{AdminMetrics, Config};
+use tmtp_chassis::Health;
+use tmtp_domain::{KeyMode, KeySecret, Role, SiteId};
+use tmtp_store::{NewApiKey, Store};
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+/// For what has to come about.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+const SHARDS: u16 = 4;
+
+/// A deployment with nothing but the API.
+pub struct World {
+    pub store: Store,
+    pub url: String,
+    config: Config,
+    router: Router,
+    /// A key that may do everything.
+    pub operator: String,
+}
+
+/// What a request was answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    /// The body; null when there is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or(Value::Null)
+    }
+
+    /// The body, if the status is this one.
+    #[track_caller]
+    pub fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        self.json()
+    }
+
+    /// The code of the problem, if the status is this one.
+    #[track_caller]
+    pub fn problem(&self, status: u16) -> String {
+        let body = self.expect(status);
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(body["request_id"], self.header("x-request-id"));
+        body["code"].as_str().unwrap().to_owned()
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(Config::default()).await
+    }
+
+    pub async fn with(config: Config) -> Self {
+        let url = tmtp_testkit::fresh_database();
+        let store = Store::connect(&url, 5, DEADLINE).await.unwrap();
+        store.migrate(SHARDS).await.unwrap();
+        let router = router(config.clone(), store.clone());
+        let mut world = Self { store, url, config, router, operator: String::new() };
+        world.operator = world.key(Role::Operator, None).await;
+        world
+    }
+
+    /// From now on the API's database is not there.
+    pub fn without_database(&mut self) {
+        let url = "postgres://nobody@127.0.0.1:1/none";
+        let store = Store::connect_lazily(url, 1, Duration::from_secs(1)).unwrap();
+        self.router = router(self.config.clone(), store);
+    }
+
+    /// A key, made without the API.
+    pub async fn key(&self, role: Role, sites: Option<Vec<SiteId>>) -> String {
+        let mut random = [0; 32];
+        random[..16].copy_from_slice(Uuid::new_v4().as_bytes());
+        let secret = KeySecret::new(KeyMode::Live, &random);
+        let mut tx = self.store.admin().await.unwrap();
+        let key = NewApiKey {
+            id: Uuid::new_v4(),
+            hash: secret.hash(),
+            name: format!("{role} of the test"),
+            role,
+            scopes: None,
+            sites,
+            created_by: None,
+            expires_at: None,
+        };
+        tx.create_key(&key).await.unwrap();
+        tx.commit().await.unwrap();
+        secret.reveal().to_owned()
+    }
+
+    /// A site with one host name, made through the API.
+    pub async fn site(&self, domain: &str) -> Value {
+        let body = json!({ "name": "A site", "domains": [domain], "kind": "sandbox" });
+        self.post("/v1/sites", &body).await.expect(201)
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.call("GET", path, &self.operator, None, &[]).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.call("POST", path, &self.operator, Some(body), &[]).await
+    }
+
+    pub async fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.call("PATCH", path, &self.operator, Some(body), &[]).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.call("DELETE", path, &self.operator, None, &[]).await
+    }
+
+    /// Any request, with a key unless it is empty.
+    pub async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        key: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let text = body.map(Value::to_string);
+        self.call_text(method, path, key, text, headers).await
+    }
+
+    /// The same with a body that need not be JSON.
+    pub async fn call_text(
+        &self,
+        method: &str,
+        path: &str,
+        key: &str,
+        body: Option<String>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let mut request = Request::builder().method(method.parse::<Method>().unwrap()).uri(path);
+        if !key.is_empty() {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        if body.is_some() && headers.iter().all(|(name, _)| *name != "content-type") {
+            request = request.header("content-type", "application/json");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body.map_or_else(Body::empty, Body::from)).unwrap();
+        let answer = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = answer.into_parts();
+        let octets = axum::body::to_bytes(body, 64 << 20).await.unwrap();
+        let text = String::from_utf8(octets.to_vec()).unwrap();
+        Answer { status: parts.status, headers: parts.headers, text }
+    }
+}
+
+fn router(config: Config, store: Store) -> Router {
+    let health = Health::new();
+    health.ready();
+    let metrics = AdminMetrics::register(&tmtp_chassis::prometheus::Registry::new()).unwrap();
+    tmtp_admin::router(Arc::new(config), store, health, metrics)
+        .layer(MockConnectInfo(SocketAddr::from(([192, 0, 2, 7], 4_711))))
+}
+
+/// The id in an answer of the API.
+pub fn site_id(site: &Value) -> SiteId {
+    let text = site["id"].as_str().unwrap();
+    SiteId(Uuid::try_parse(text.strip_prefix("site_").unwrap()).unwrap())
+}
