@@ -99,7 +99,9 @@ async fn certificates_are_ordered_and_renewed() -> Result<()> {
     let first = issued(&cluster, site, DOMAIN).await?;
     let life =
         cluster.store.certificates(site).await?.into_iter().find(|one| one.id == first).context("it")?;
-    assert!((done.next_at - life.not_before) * 3 - (life.not_after - life.not_before) * 2 < 3);
+    // Two thirds, but for what is rounded.
+    let off = (done.next_at - life.not_before) * 3 - (life.not_after - life.not_before) * 2;
+    assert!(off.abs() < 10, "{off}");
     let mut tx = cluster.store.admin().await?;
     tx.retry_acme(site, DOMAIN).await?;
     tx.commit().await?;

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tmtp_e2e::WAIT;
 use tmtp_testkit::{eventually, free_port};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 
 /// The variable that says where the program is; `deploy/local/test` sets it.
@@ -107,7 +107,7 @@ impl Prepared {
     /// Starts it: it will look at this port of the machine, for these names.
     pub async fn start(self, gateway_port: u16, names: &[&str]) -> Result<Pebble> {
         let names: Names = Arc::new(Mutex::new(names.iter().map(|&name| name.to_owned()).collect()));
-        let resolver = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let resolver = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let resolver_address = resolver.local_addr()?;
         tokio::spawn(answer_names(resolver, Arc::clone(&names)));
         let folder = self.folder.path();
@@ -150,13 +150,25 @@ impl Drop for Pebble {
     }
 }
 
-/// Answers that each of the names is this machine, and that others are not there.
-async fn answer_names(socket: UdpSocket, names: Names) {
-    let mut query = [0; 512];
-    while let Ok((len, from)) = socket.recv_from(&mut query).await {
-        if let Some(answer) = answer(&query[..len], &names) {
-            let _ = socket.send_to(&answer, from).await;
-        }
+/// Answers that each of the names is this machine, and that others are not there. Pebble asks over TCP, where the length
+/// stands before each message.
+async fn answer_names(listener: TcpListener, names: Names) {
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let names = Arc::clone(&names);
+        tokio::spawn(async move {
+            while let Ok(len) = stream.read_u16().await {
+                let mut query = vec![0; usize::from(len)];
+                if stream.read_exact(&mut query).await.is_err() {
+                    return;
+                }
+                let Some(answer) = answer(&query, &names) else { return };
+                let len = u16::try_from(answer.len()).unwrap_or_default();
+                let framed = [&len.to_be_bytes()[..], &answer].concat();
+                if stream.write_all(&framed).await.is_err() {
+                    return;
+                }
+            }
+        });
     }
 }
 
