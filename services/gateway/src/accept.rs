@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rustls::ServerConfig;
+use rustls::server::Acceptor as Hello;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -17,6 +19,7 @@ use crate::hub::Hub;
 use crate::link;
 use crate::session::Session;
 use crate::sites::Sites;
+use crate::tls::{Choice, Tls};
 
 /// Connections that the kernel keeps for us: a herd that comes back after two minutes comes within seconds.
 const BACKLOG: u32 = 4_096;
@@ -37,7 +40,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub struct Acceptor {
     hub: Arc<Hub>,
     sites: Arc<Sites>,
-    tls: TlsAcceptor,
+    tls: Arc<Tls>,
     links: Arc<AtomicUsize>,
     links_max: usize,
     login_within: Duration,
@@ -45,11 +48,11 @@ pub struct Acceptor {
 
 impl Acceptor {
     /// An acceptor that has no links.
-    pub fn new(hub: Arc<Hub>, sites: Arc<Sites>, tls: Arc<ServerConfig>, config: &Config) -> Self {
+    pub fn new(hub: Arc<Hub>, sites: Arc<Sites>, tls: Arc<Tls>, config: &Config) -> Self {
         Self {
             hub,
             sites,
-            tls: TlsAcceptor::from(tls),
+            tls,
             links: Arc::default(),
             links_max: config.limits.links_max,
             login_within: config.limits.login_within,
@@ -94,11 +97,12 @@ impl Acceptor {
         // Acks are small and have to leave at once.
         let handshake = async {
             stream.set_nodelay(true)?;
-            self.tls.accept(stream).await
+            self.handshake(stream).await
         };
         let left = self.login_within.saturating_sub(accepted.elapsed());
         let stream = match tokio::time::timeout(left, handshake).await {
-            Ok(Ok(stream)) => stream,
+            Ok(Ok(Some(stream))) => stream,
+            Ok(Ok(None)) => return,
             Ok(Err(error)) => {
                 tracing::debug!(%error, "handshake failed");
                 self.hub.metrics.handshake_failures_total.inc();
@@ -116,6 +120,21 @@ impl Acceptor {
             self.hub.nudge(&entry, Session::dismiss);
         }
         tokio::spawn(link::run(stream, Arc::clone(&self.hub), entry, slot));
+    }
+
+    /// Shakes hands by what the client asks for. None: it was no client, and has what it wanted.
+    async fn handshake(&self, stream: TcpStream) -> io::Result<Option<TlsStream<TcpStream>>> {
+        let start = LazyConfigAcceptor::new(Hello::default(), stream).await?;
+        let asked = Tls::asked(&start.client_hello());
+        match self.tls.choose(asked).await {
+            Choice::Serve(config) => start.into_stream(config).await.map(Some),
+            Choice::Prove(config) => {
+                start.into_stream(config).await?.shutdown().await?;
+                self.hub.metrics.challenges_answered_total.inc();
+                Ok(None)
+            }
+            Choice::Refuse => Err(io::Error::other("no challenge is expected for this name")),
+        }
     }
 }
 

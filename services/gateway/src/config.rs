@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tmtp_chassis::config::{Humantime, Log, Monitor, Process, Redis, Runtime, Tracing};
+use tmtp_chassis::config::{Humantime, Log, Monitor, Process, Redis, Runtime, Secrets, Tracing};
 use tmtp_chassis::schemars::JsonSchema;
+use tmtp_seal::{KeyError, Sealer};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -29,6 +30,8 @@ pub struct Config {
     pub listen: Listen,
     /// Certificates.
     pub tls: TlsConfig,
+    /// The key under which private keys of sites' certificates are sealed. Without it only the files serve.
+    pub secrets: Secrets,
     /// Which site a client gets.
     pub sites: SitesConfig,
     /// How much of what a client, or all of them, may use; and how long things may take.
@@ -66,11 +69,14 @@ pub struct TlsConfig {
     /// How often the directory is looked at for changes.
     #[serde(with = "Humantime")]
     pub reload_every: Duration,
+    /// Certificates of sites that are kept ready for use, about 30 KiB each; others are made ready when a client asks
+    /// for them, which takes a millisecond or two.
+    pub ready_max: usize,
 }
 
 impl Default for TlsConfig {
     fn default() -> Self {
-        Self { certificates: PathBuf::new(), reload_every: Duration::from_secs(5) }
+        Self { certificates: PathBuf::new(), reload_every: Duration::from_secs(5), ready_max: 2_000 }
     }
 }
 
@@ -163,6 +169,14 @@ impl Default for Limits {
     }
 }
 
+impl Config {
+    /// What opens private keys; `None` without a key.
+    pub(crate) fn sealer(&self) -> Result<Option<Sealer>, KeyError> {
+        let key = &self.secrets.key;
+        key.is_set().then(|| Sealer::parse(key.expose())).transpose()
+    }
+}
+
 impl tmtp_chassis::Config for Config {
     fn process(&self) -> Process<'_> {
         Process { log: &self.log, monitor: &self.monitor, tracing: &self.tracing, runtime: &self.runtime }
@@ -171,6 +185,7 @@ impl tmtp_chassis::Config for Config {
     fn validate(&self) -> Result<(), Vec<String>> {
         let mut problems = self.redis.problems();
         problems.extend(self.bodies.problems("bodies"));
+        problems.extend(self.sealer().err().map(|error| format!("secrets.key: {error}")));
         let mut demand = |holds: bool, problem: &str| {
             if !holds {
                 problems.push(problem.to_owned());
@@ -178,6 +193,7 @@ impl tmtp_chassis::Config for Config {
         };
         demand(!self.tls.certificates.as_os_str().is_empty(), "tls.certificates is required");
         demand(!self.tls.reload_every.is_zero(), "tls.reload_every must be longer than nothing");
+        demand(self.tls.ready_max > 0, "tls.ready_max must be at least 1");
         demand(
             self.listen.drain_over < self.runtime.shutdown_grace,
             "listen.drain_over must be shorter than runtime.shutdown_grace",
@@ -241,6 +257,7 @@ mod tests {
         config.tls.certificates = "certificates".into();
         assert_eq!(config.validate(), Ok(()));
         config.listen.drain_over = Duration::from_secs(30);
-        assert_eq!(config.validate().unwrap_err().len(), 1);
+        config.secrets.key = "too short".into();
+        assert_eq!(config.validate().unwrap_err().len(), 2);
     }
 }

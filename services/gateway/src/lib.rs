@@ -36,7 +36,7 @@ pub use metrics::Metrics;
 
 use hub::{BusTask, Hub};
 use sites::Sites;
-use tls::Certificates;
+use tls::{Certificates, SiteCertificates, Tls};
 
 /// How often the body store is asked whether it answers.
 const BODIES_PING_EVERY: Duration = Duration::from_secs(2);
@@ -55,21 +55,35 @@ pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
     let sites = Arc::new(Sites::new(config.sites.default.as_deref()));
     let certificates = Arc::new(Certificates::new(config.tls.certificates.clone()));
     let hub = Arc::new(Hub::new(config, metrics, bodies.clone()));
+    let base = tls::server_config(Arc::clone(&certificates), Arc::clone(&sites)).context("set TLS up")?;
+    let of_sites = Arc::new(SiteCertificates::new(
+        config.sealer().context("read secrets.key")?,
+        bus.clone(),
+        Arc::clone(&base),
+        hub.metrics.clone(),
+        config.tls.ready_max,
+    ));
 
     // What the links need to say goodbye goes on after the drain has begun.
     let stop = CancellationToken::new();
-    let mut bus_task =
-        BusTask::new(Arc::clone(&hub), bus.clone(), Arc::clone(&sites), cx.health.clone(), config);
+    let mut bus_task = BusTask::new(
+        Arc::clone(&hub),
+        bus.clone(),
+        Arc::clone(&sites),
+        Arc::clone(&of_sites),
+        cx.health.clone(),
+        config,
+    );
     bus_task.begin().await.context("join the cluster")?;
     certificates.load(&hub.metrics, &cx.health).await;
-    cx.life.spawn("publish", hub::publish(Arc::clone(&hub), bus, stop.clone()));
+    cx.life.spawn("publish", hub::publish(Arc::clone(&hub), bus.clone(), stop.clone()));
     cx.life.spawn("bus", bus_task.run(stop.clone()));
     cx.life.spawn("sweep", hub::sweep(Arc::clone(&hub), stop.clone()));
     cx.life.spawn("ping bodies", ping_bodies(bodies, cx.health.clone(), stop.clone()));
     cx.life.spawn(
         "watch certificates",
         tls::watch(
-            Arc::clone(&certificates),
+            certificates,
             config.tls.reload_every,
             hub.metrics.clone(),
             cx.health.clone(),
@@ -77,10 +91,10 @@ pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
         ),
     );
 
-    let tls = tls::server_config(certificates, Arc::clone(&sites)).context("set TLS up")?;
+    let tls = Tls::new(base, Arc::clone(&sites), of_sites, bus);
     let listener = accept::bind(config.listen.address).context("bind the TMTP listener")?;
     tracing::info!(address = %listener.local_addr()?, gateway = %hub.gateway, "listening for TMTP");
-    let acceptor = accept::Acceptor::new(Arc::clone(&hub), sites, tls, config);
+    let acceptor = accept::Acceptor::new(Arc::clone(&hub), sites, Arc::new(tls), config);
     cx.life.spawn("accept", acceptor.run(listener, cx.life.drain()));
     cx.health.ready();
 

@@ -64,8 +64,14 @@ tmtp_chassis::metrics! {
         body_octets_in_total: IntCounter,
         /// Octets of stored bodies written to clients.
         body_octets_out_total: IntCounter,
-        /// Days until the first of the certificates expires; negative when one has.
+        /// Days until the first of the certificates in files expires; negative when one has.
         certificate_days_left: IntGauge,
+        /// Certificates of sites, from the directory.
+        site_certificates: IntGauge,
+        /// Certificates of sites that were wanted and could not be made ready; the files served instead.
+        site_certificate_failures_total: IntCounter,
+        /// Certificate authorities that asked for a domain and were answered.
+        challenges_answered_total: IntCounter,
     }
 }
 

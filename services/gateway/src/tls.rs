@@ -1,7 +1,10 @@
-//! TLS: which certificate a client gets, chosen by the host name that it asks for. A client whose host is no site's
-//! must not get through the handshake.
+//! TLS: which certificate a client gets, chosen by the host name that it asks for: the site's own, or else one of the
+//! files. A client whose host is no site's must not get through the handshake, and only a certificate authority that is
+//! expected may ever negotiate the protocol of its challenge.
 
 mod certificates;
+mod challenge;
+mod directory;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +14,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
+use tmtp_bus::Bus;
 use tmtp_chassis::Health;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -19,11 +23,98 @@ use crate::metrics::Metrics;
 use crate::sites::Sites;
 
 pub use certificates::Certificates;
+pub use directory::SiteCertificates;
 
 /// What the widely used client speaks, and its successor.
 const VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
 
-/// How this gateway shakes hands.
+/// Chooses how to shake hands.
+pub struct Tls {
+    /// With the certificates of the files.
+    base: Arc<ServerConfig>,
+    sites: Arc<Sites>,
+    of_sites: Arc<SiteCertificates>,
+    bus: Bus,
+}
+
+/// What a client asks for before it can be shaken hands with.
+pub struct Asked {
+    host: Option<String>,
+    /// It is a certificate authority that wants to see who has the name.
+    proof: bool,
+}
+
+/// How to shake hands with a client.
+pub enum Choice {
+    /// As a client of ours.
+    Serve(Arc<ServerConfig>),
+    /// As a certificate authority: nothing follows.
+    Prove(Arc<ServerConfig>),
+    /// Not at all.
+    Refuse,
+}
+
+impl Tls {
+    /// Chooses between the files of `base` and the certificates of sites.
+    pub fn new(
+        base: Arc<ServerConfig>,
+        sites: Arc<Sites>,
+        of_sites: Arc<SiteCertificates>,
+        bus: Bus,
+    ) -> Self {
+        Self { base, sites, of_sites, bus }
+    }
+
+    /// Reads what is asked for.
+    pub fn asked(hello: &ClientHello<'_>) -> Asked {
+        let host = hello.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase());
+        let mut protocols = hello.alpn().into_iter().flatten();
+        // The only one that is offered (RFC 8737, section 3): a client with others is none that checks a name.
+        let proof = protocols.next() == Some(challenge::PROTOCOL) && protocols.next().is_none();
+        Asked { host, proof }
+    }
+
+    /// Chooses.
+    pub async fn choose(&self, asked: Asked) -> Choice {
+        let host = asked.host.as_deref();
+        let site = self.sites.find(host);
+        if asked.proof {
+            // Only for names that are a site's: nobody else makes us ask the bus.
+            return match (site, host) {
+                (Some(site), Some(host)) if site.domains.iter().any(|name| name == host) => {
+                    self.prove(host).await
+                }
+                _ => Choice::Refuse,
+            };
+        }
+        let own = match (site, host) {
+            (Some(site), Some(host)) => self.of_sites.find(site.id, host).await,
+            _ => None,
+        };
+        // Without a site, the files' resolver refuses the handshake.
+        Choice::Serve(own.unwrap_or_else(|| Arc::clone(&self.base)))
+    }
+
+    async fn prove(&self, host: &str) -> Choice {
+        let answer = match self.bus.challenge(host).await {
+            Ok(Some(answer)) => answer,
+            Ok(None) => return Choice::Refuse,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot look a challenge up");
+                return Choice::Refuse;
+            }
+        };
+        match challenge::config(host, &answer, VERSIONS) {
+            Ok(config) => Choice::Prove(Arc::new(config)),
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), "cannot answer a challenge");
+                Choice::Refuse
+            }
+        }
+    }
+}
+
+/// How this gateway shakes hands, with the certificates of the files.
 pub fn server_config(
     certificates: Arc<Certificates>,
     sites: Arc<Sites>,

@@ -144,7 +144,7 @@ impl Watch {
             self.live = Some(live);
         }
         self.measure(bus).await?;
-        self.directory.publish(bus, beat.sites_revision, control).await
+        self.directory.publish(bus, beat, control).await
     }
 
     /// Shows how far this worker is behind its command streams.

@@ -53,6 +53,8 @@ pub(crate) mod may {
         WriteJobs = Some(Scope::JobsWrite);
         ReadInvites = Some(Scope::InvitesRead);
         WriteInvites = Some(Scope::InvitesWrite);
+        ReadCertificates = Some(Scope::CertificatesRead);
+        WriteCertificates = Some(Scope::CertificatesWrite);
     }
 }
 

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use tmtp_domain::SiteId;
+use tmtp_domain::{CertificateId, SiteId};
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -49,6 +49,8 @@ kinds! {
     OfJob = "job", JobRef;
     /// An invite.
     OfInvite = "inv", InviteRef;
+    /// A certificate of a site.
+    OfCertificate = "cert", CertificateRef;
     /// A request to the API.
     OfRequest = "req", RequestId;
 }
@@ -72,6 +74,18 @@ impl From<SiteId> for SiteRef {
 
 impl From<SiteRef> for SiteId {
     fn from(id: SiteRef) -> Self {
+        Self(id.0)
+    }
+}
+
+impl From<CertificateId> for CertificateRef {
+    fn from(id: CertificateId) -> Self {
+        Self::of(id.0)
+    }
+}
+
+impl From<CertificateRef> for CertificateId {
+    fn from(id: CertificateRef) -> Self {
         Self(id.0)
     }
 }

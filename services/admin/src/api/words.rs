@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use tmtp_domain::{InviteState, Registration, Role, Scope, SiteStatus};
-use tmtp_store::{JobState, SiteKind};
+use tmtp_store::{AcmeState, CertificateSource, JobState, SiteKind};
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -46,6 +46,8 @@ vocabularies! {
     JobStateWord = JobState [Queued, Running, Done, Failed, Cancelled];
     InviteStateWord = InviteState [Pending, Active, Used, Expired, Revoked];
     RegistrationWord = Registration [Open, Closed];
+    SourceWord = CertificateSource [Upload, Acme];
+    AcmeWord = AcmeState [Waiting, Issued, Failed];
 }
 
 /// A word of the API.

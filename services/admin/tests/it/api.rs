@@ -2,6 +2,7 @@
 
 mod audit;
 mod basics;
+mod certificates;
 mod invites;
 mod jobs;
 mod keys;

@@ -34,6 +34,7 @@ pub struct Setup {
     default_site: Option<&'static str>,
     gateway_settings: Vec<(String, String)>,
     worker_settings: Vec<(String, String)>,
+    admin_settings: Vec<(String, String)>,
 }
 
 impl Default for Setup {
@@ -54,6 +55,7 @@ impl Setup {
             default_site: Some(DEFAULT_SITE),
             gateway_settings,
             worker_settings: Vec::new(),
+            admin_settings: Vec::new(),
         }
     }
 
@@ -90,6 +92,12 @@ impl Setup {
     /// A setting of every worker, such as `journal.spill_after`.
     pub fn worker_setting(mut self, key: &str, value: &str) -> Self {
         self.worker_settings.push((variable(key), value.to_owned()));
+        self
+    }
+
+    /// A setting of the admin server, such as `acme.enabled`.
+    pub fn admin_setting(mut self, key: &str, value: &str) -> Self {
+        self.admin_settings.push((variable(key), value.to_owned()));
         self
     }
 
@@ -178,6 +186,7 @@ impl Start<'_> {
             (variable("postgres.url"), postgres.url(DATABASE)),
             (variable("listen.address"), SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())).to_string()),
         ]);
+        environment.extend(self.setup.admin_settings.iter().cloned());
         self.spawn("tmtp-admin", "admin".to_owned(), environment)
     }
 

@@ -1,4 +1,4 @@
-//! This gateway's membership in the cluster: its lease, its events, the directory of sites. One task does all of it,
+//! This gateway's membership in the cluster: its lease, its events, the directories of sites and certificates. One task does all of it,
 //! so that "the lease holds" cannot change while an event is being handled.
 //!
 //! It must never hand events to sessions after the lease has lapsed, before they are opened again: another session
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tmtp_bus::{Bus, Error, EventReader, StreamId};
+use tmtp_bus::{Beat, Bus, Error, EventReader, StreamId};
 use tmtp_chassis::Health;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,7 @@ use super::events::Events;
 use crate::config::Config;
 use crate::session::Cause;
 use crate::sites::Sites;
+use crate::tls::SiteCertificates;
 
 /// How often the lease is renewed.
 pub const BEAT_EVERY: Duration = Duration::from_secs(1);
@@ -28,6 +29,7 @@ pub struct BusTask {
     bus: Bus,
     reader: EventReader,
     sites: Arc<Sites>,
+    certificates: Arc<SiteCertificates>,
     health: Health,
     events: Events,
     lease: Duration,
@@ -46,12 +48,20 @@ pub struct BusTask {
 
 impl BusTask {
     /// A task that has not begun.
-    pub fn new(hub: Arc<Hub>, bus: Bus, sites: Arc<Sites>, health: Health, config: &Config) -> Self {
+    pub fn new(
+        hub: Arc<Hub>,
+        bus: Bus,
+        sites: Arc<Sites>,
+        certificates: Arc<SiteCertificates>,
+        health: Health,
+        config: &Config,
+    ) -> Self {
         Self {
             reader: bus.event_reader(hub.gateway),
             hub,
             bus,
             sites,
+            certificates,
             health,
             events: Events::default(),
             lease: config.limits.lease,
@@ -65,12 +75,13 @@ impl BusTask {
         }
     }
 
-    /// Takes the lease and reads the directory of sites, so that the first client is served.
+    /// Takes the lease and reads the directories, so that the first client is served.
     pub async fn begin(&mut self) -> anyhow::Result<()> {
-        self.renew().await.context("take the lease")?;
+        let beat = self.renew().await.context("take the lease")?;
         let sites = self.bus.sites_since(0).await.context("read the directory of sites")?;
         let revision = sites.iter().map(|site| site.revision).max().unwrap_or(0);
         self.sites.apply(sites, revision);
+        self.refresh_certificates(beat.certificates_revision).await;
         Ok(())
     }
 
@@ -108,9 +119,10 @@ impl BusTask {
     /// Once a second: the lease, the directory, what was read, the gauges.
     async fn tick(&mut self) {
         match self.renew().await {
-            Ok(sites_revision) => {
+            Ok(beat) => {
                 self.health.set("bus", Ok(()));
-                self.refresh_sites(sites_revision).await;
+                self.refresh_sites(beat.sites_revision).await;
+                self.refresh_certificates(beat.certificates_revision).await;
                 self.trim().await;
                 self.look_at_streams().await;
             }
@@ -125,9 +137,8 @@ impl BusTask {
         self.hub.metrics.commands_unanswered_octets.set(i64::try_from(unanswered).unwrap_or(i64::MAX));
     }
 
-    /// Renews the lease; when the bus was down or has lost data, opens all sessions again. Returns the newest
-    /// revision of the directory of sites.
-    async fn renew(&mut self) -> Result<i64, Error> {
+    /// Renews the lease; when the bus was down or has lost data, opens all sessions again.
+    async fn renew(&mut self) -> Result<Beat, Error> {
         // From before the call: the workers may have seen it as early as that.
         let sent = self.hub.now();
         self.beat += 1;
@@ -153,7 +164,7 @@ impl BusTask {
             self.hub.publisher.go_up();
             self.events.reattach_all(&self.hub, Cause::Bus);
         }
-        Ok(beat.sites_revision)
+        Ok(beat)
     }
 
     /// Looks how full the command streams are, and what was taken of them.
@@ -207,6 +218,22 @@ impl BusTask {
                     error = &error as &dyn std::error::Error,
                     "cannot read the directory of sites"
                 );
+            }
+        }
+    }
+
+    /// Reads what is new in the directory of certificates.
+    async fn refresh_certificates(&mut self, revision: i64) {
+        let known = self.certificates.revision();
+        if revision <= known {
+            return;
+        }
+        match self.bus.certificates_since(known).await {
+            Ok(changed) => self.certificates.apply(changed, revision),
+            // The next beat finds the same difference.
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "cannot read the directory of certificates");
             }
         }
     }

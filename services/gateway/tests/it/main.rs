@@ -2,6 +2,7 @@
 //! can lose, delay and contradict as no real one would.
 
 mod bodies;
+mod certificates;
 mod cluster;
 mod links;
 mod records;

@@ -21,6 +21,8 @@ pub struct Beat {
     pub intact: bool,
     /// The newest revision in the directory of sites; 0 when it is empty.
     pub sites_revision: i64,
+    /// The same of the directory of certificates.
+    pub certificates_revision: i64,
 }
 
 impl Bus {
@@ -83,7 +85,7 @@ impl Bus {
 
     async fn beat(&self, hash: &str, id: Uuid, previous: u64, beat: u64) -> Result<Beat, Error> {
         let field = id.to_string();
-        let (old, sites_revision): (Option<String>, Option<i64>) = self
+        let (old, sites, certificates): (Option<String>, Option<i64>, Option<i64>) = self
             .link
             .pipeline(
                 pipe()
@@ -98,13 +100,20 @@ impl Bus {
                     .ignore()
                     .cmd("HGET")
                     .arg(keys::SITES_META)
+                    .arg("revision")
+                    .cmd("HGET")
+                    .arg(keys::CERTIFICATES_META)
                     .arg("revision"),
             )
             .await?;
         let old = old.map_or(Some(0), |text| text.parse().ok());
         let kept = old.is_some_and(|old| (previous..beat.max(previous + 1)).contains(&old));
         let same_server = self.same_server(hash, &field);
-        Ok(Beat { intact: kept && same_server, sites_revision: sites_revision.unwrap_or(0) })
+        Ok(Beat {
+            intact: kept && same_server,
+            sites_revision: sites.unwrap_or(0),
+            certificates_revision: certificates.unwrap_or(0),
+        })
     }
 
     /// Whether the server is the process that the last beat of this id was written to. A restart from disk and a

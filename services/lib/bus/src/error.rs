@@ -28,7 +28,7 @@ pub enum Error {
     #[error("unexpected answer from Redis: {0}")]
     Answer(&'static str),
     /// A bug: values of ours always encode.
-    #[error("cannot encode site")]
+    #[error("cannot encode an entry of a directory")]
     Encode(#[source] rmp_serde::encode::Error),
 }
 

@@ -11,6 +11,10 @@ pub(crate) const SITES_INDEX: &str = "tmtp:sites:index";
 pub(crate) const SITES_META: &str = "tmtp:sites:meta";
 /// When somebody first found this Redis without memory, in microseconds of its own clock.
 pub(crate) const SINCE: &str = "tmtp:since";
+pub(crate) const CERTIFICATES: &str = "tmtp:certificates";
+pub(crate) const CERTIFICATE_CONTENTS: &str = "tmtp:certificates:contents";
+pub(crate) const CERTIFICATES_INDEX: &str = "tmtp:certificates:index";
+pub(crate) const CERTIFICATES_META: &str = "tmtp:certificates:meta";
 pub(crate) const PARKED: &str = "tmtp:parked";
 
 /// The field of an entry that holds its octets.
@@ -24,4 +28,8 @@ pub(crate) fn commands(shard: ShardId) -> String {
 
 pub(crate) fn events(gateway: GatewayId) -> String {
     format!("tmtp:{{g:{gateway}}}:evt")
+}
+
+pub(crate) fn challenge(domain: &str) -> String {
+    format!("tmtp:challenge:{domain}")
 }

@@ -9,6 +9,8 @@
 //! | `tmtp:{g:<gateway>}:evt` | stream: the events for one gateway; goes away by itself when unused |
 //! | `tmtp:gateways`, `tmtp:workers` | hash: id → beat counter |
 //! | `tmtp:sites`, `tmtp:sites:index`, `tmtp:sites:meta` | the directory of sites, their revisions, the newest revision |
+//! | `tmtp:certificates`, its `:contents`, `:index`, `:meta` | the same for certificates; private keys are sealed |
+//! | `tmtp:challenge:<domain>` | what a certificate authority is to be answered; goes away by itself |
 //! | `tmtp:parked` | stream: entries that nobody could decode, with the error |
 //!
 //! Every call ends within [`RESPONSE_MAX`], whatever Redis does; the readers' `next` waits for entries, and ends with
@@ -16,6 +18,7 @@
 //! soon as Redis does.
 
 mod beat;
+mod certificate;
 mod command;
 mod error;
 mod event;
@@ -33,6 +36,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use beat::Beat;
+pub use certificate::CHALLENGE_LEN;
 pub use command::{Backlog, CommandReader, Read, ReaderHandle};
 pub use error::Error;
 pub use event::EventReader;

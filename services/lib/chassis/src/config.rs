@@ -13,7 +13,7 @@ pub use load::{Error, load};
 pub use sample::sample;
 use schemars::JsonSchema;
 pub use secret::Secret;
-pub use sections::{Log, LogFormat, Monitor, Postgres, Redis, Runtime, Tracing};
+pub use sections::{Log, LogFormat, Monitor, Postgres, Redis, Runtime, Secrets, Tracing};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// A program's configuration. `Default` must be complete: it is the first layer and the sample file.

@@ -66,6 +66,10 @@ uuid_id!(
     /// An invite of a site.
     InviteId
 );
+uuid_id!(
+    /// A certificate of a site.
+    CertificateId
+);
 
 macro_rules! number_id {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {

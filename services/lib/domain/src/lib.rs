@@ -20,6 +20,7 @@
 
 mod access;
 mod alias;
+mod certificate;
 pub mod group;
 mod host;
 mod id;
@@ -36,11 +37,12 @@ mod site;
 
 pub use access::{Role, Scope};
 pub use alias::Alias;
+pub use certificate::{CertificateContent, SiteCertificate, covers, seal_context};
 pub use group::{GROUP_MEMBERS_MAX, Group, GroupAct, GroupEdit, GroupStatus, Invitation, Membership};
 pub use host::parse_host;
 pub use id::{
-    BodyId, Epoch, GatewayId, IdError, InviteId, KeyId, MsgId, NodeNum, NodeSecret, RequestId, SecretHash,
-    SessionId, ShardId, SiteId, Uid, WorkerId,
+    BodyId, CertificateId, Epoch, GatewayId, IdError, InviteId, KeyId, MsgId, NodeNum, NodeSecret, RequestId,
+    SecretHash, SessionId, ShardId, SiteId, Uid, WorkerId,
 };
 pub use invite::{InviteCode, InviteCodeError, InviteState, InviteUse};
 pub use key::{KeyMode, KeySecret};

@@ -32,7 +32,7 @@ use crate::{Error, Store};
 
 /// A change by the admin API. Dropped without [`AdminTx::commit`], it has not happened.
 pub struct AdminTx {
-    tx: Transaction<'static, Postgres>,
+    pub(crate) tx: Transaction<'static, Postgres>,
 }
 
 impl Store {

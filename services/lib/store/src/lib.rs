@@ -4,8 +4,10 @@
 //! One module per concern; set-based statements, one round trip per batch. No module decides anything: rules live in
 //! `domain` and in the worker.
 
+mod acme;
 mod admin;
 mod body;
+mod certificate;
 mod commit;
 mod inbox;
 mod member;
@@ -19,6 +21,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Executor, Row};
 
+pub use acme::{AcmeDomain, AcmeEnableError, AcmeState};
 pub use admin::{
     AdminRecord, AdminTx, ApiKey, Approval, AuditEntry, AuditFilter, Claim, Erasure, Hold, InviteFilter,
     InviteRecord, IssuerKey, Job, JobEnd, JobFilter, JobState, Joined, NewApiKey, NewAudit, NewInvite,
@@ -26,6 +29,7 @@ pub use admin::{
     SiteKind, SiteRead, SiteRecord, SiteTurn, TakenJob,
 };
 pub use body::StoredBody;
+pub use certificate::{CertificateRecord, CertificateSource, NewCertificate};
 pub use commit::{Change, Commit, CommitError, ShardCommit};
 pub use inbox::{Depth, Page, PageRequest, RowMessage};
 pub use recover::{ReceiptsFrom, Recovery};

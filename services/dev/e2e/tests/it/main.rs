@@ -5,6 +5,7 @@
 //! machine's network, so no test here shows that it does not block its node; the session's own tests do.
 
 mod accidents;
+mod acme;
 mod administration;
 mod bad_input;
 mod bodies;

@@ -20,6 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Sign-in tokens are checked where they arrive, at the gateway; the admin server tries providers out.
     ("tmtp-oidc", &["tmtp-domain"]),
     ("tmtp-chassis", &[]),
+    ("tmtp-seal", &[]),
     ("tmtp-client", &["tmtp-wire"]),
     (
         "tmtp-gateway",
@@ -30,6 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "tmtp-bus",
             "tmtp-bodies",
             "tmtp-oidc",
+            "tmtp-seal",
             "tmtp-chassis",
         ],
     ),
@@ -37,7 +39,10 @@ const LAYERS: &[(&str, &[&str])] = &[
         "tmtp-worker",
         &["tmtp-domain", "tmtp-contract", "tmtp-store", "tmtp-bus", "tmtp-bodies", "tmtp-chassis"],
     ),
-    ("tmtp-admin", &["tmtp-domain", "tmtp-contract", "tmtp-store", "tmtp-bus", "tmtp-oidc", "tmtp-chassis"]),
+    (
+        "tmtp-admin",
+        &["tmtp-domain", "tmtp-contract", "tmtp-store", "tmtp-bus", "tmtp-oidc", "tmtp-seal", "tmtp-chassis"],
+    ),
     ("tmtpctl", &["tmtp-wire", "tmtp-client", "tmtp-domain", "tmtp-store", "tmtp-bus", "tmtp-chassis"]),
     ("tmtp-loadtest", &["tmtp-wire", "tmtp-client"]),
 ];

@@ -7,8 +7,8 @@ use tmtp_bus::Beat;
 
 use crate::support::{Place, event, gateway, persist, worker};
 
-const INTACT: Beat = Beat { intact: true, sites_revision: 0 };
-const LOST: Beat = Beat { intact: false, sites_revision: 0 };
+const INTACT: Beat = Beat { intact: true, sites_revision: 0, certificates_revision: 0 };
+const LOST: Beat = Beat { intact: false, sites_revision: 0, certificates_revision: 0 };
 
 /// Goal: beats are intact while Redis keeps them, also when an answer was lost, and not when it was emptied or went
 /// back; method: beat, empty it, set an older number.

@@ -167,6 +167,17 @@ impl Redis {
     }
 }
 
+/// The key of the deployment, under which private keys of certificates lie in Postgres and Redis. All gateways and admin
+/// servers need the same.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Secrets {
+    /// 32 random octets in base64, as `openssl rand -base64 32` makes them; or set `key_file` to a file that holds it.
+    /// To change it, put the new key in front of the old one, with white space between, everywhere, and remove the old
+    /// one when nothing is sealed with it any more. Without a key there are no certificates per site and no ACME.
+    pub key: Secret,
+}
+
 /// Checks that a URL is there and of a known kind, without ever quoting it.
 fn url_problems(section: &str, url: &Secret, schemes: &[&str]) -> Vec<String> {
     if !url.is_set() {

@@ -8,6 +8,8 @@ use crate::rig::{DEADLINE, Rig, SHARDS};
 
 /// Every table, so that a new one is looked at here once.
 const TABLES: &[&str] = &[
+    "acme_account",
+    "acme_domain",
     "api_key",
     "audit",
     "body",
@@ -33,11 +35,13 @@ const TABLES: &[&str] = &[
     "sign_in_code",
     "sign_in_token",
     "site",
+    "site_certificate",
     "site_domain",
     "worker",
 ];
 /// Tables that belong to no site: the bookkeeping of shards and of the deployment, and what may concern several sites.
 const OF_NO_SITE: &[&str] = &[
+    "acme_account",
     "api_key",
     "audit",
     "deployment",
