@@ -4,6 +4,7 @@
 use anyhow::{Result, ensure};
 use tmtp_e2e::Setup;
 
+use crate::causal::site_of_another_worker;
 use crate::load::{Load, Shape};
 
 /// Goal: the loss of a gateway loses no message. Method: kill each gateway in turn under load, and start it again.
@@ -17,26 +18,39 @@ async fn gateways_may_be_killed() -> Result<()> {
         cluster.gateway(number).restart().await?;
         load.flows("with both gateways").await?;
     }
+    ensure!(load.resent() > 0, "no post was under way when a gateway was killed");
     let report = load.finish().await?;
     ensure!(report.reconnects > 0, "nobody was connected to a gateway that was killed");
     cluster.passed()
 }
 
-/// Goal: the loss of a worker loses no message. Method: kill each worker in turn under load, so that the site moves to
-/// the other one and back, and start it again.
+/// Goal: the loss of a worker loses no message of any site. Method: kill each worker in turn under load at two sites, of
+/// which each had one at first, so that one of them moves to the other worker, and both move back, and start it again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn workers_may_be_killed() -> Result<()> {
     let cluster = Setup::new().start().await?;
+    // Lives as long as the process, like the names of other loads' sites.
+    let elsewhere: &'static str = site_of_another_worker(&cluster).await?.leak();
     let load = Load::start(&cluster).await?;
+    let other = Load::start_as(&cluster, Shape { site: elsewhere, ..Shape::default() }).await?;
+    ensure!(load.serving_worker(&cluster).await? != other.serving_worker(&cluster).await?);
+    let flow = async |when: &str| {
+        load.flows(when).await?;
+        other.flows(when).await
+    };
+    let mut killed = Vec::new();
     for _ in 0..2 {
         let serving = load.serving_worker(&cluster).await?;
         cluster.worker(serving).kill()?;
-        load.flows("with one worker").await?;
+        flow("with one worker").await?;
         cluster.worker(serving).restart().await?;
-        load.flows("with both workers").await?;
+        flow("with both workers").await?;
+        killed.push(serving);
     }
-    let report = load.finish().await?;
-    ensure!(report.reconnects == 0, "a worker's end reached the clients: {report:?}");
+    ensure!(killed[0] != killed[1], "the same worker was killed twice");
+    for report in [load.finish().await?, other.finish().await?] {
+        ensure!(report.reconnects == 0, "a worker's end reached the clients: {report:?}");
+    }
     cluster.passed()
 }
 

@@ -71,7 +71,7 @@ fn answer(round: usize) -> String {
 }
 
 /// Makes sites until one has another owner than the default site.
-async fn site_of_another_worker(cluster: &Cluster) -> Result<String> {
+pub async fn site_of_another_worker(cluster: &Cluster) -> Result<String> {
     let spread = async || {
         let shards =
             [cluster.worker(0), cluster.worker(1)].map(|worker| worker.metric("tmtp_worker_shards_owned"));

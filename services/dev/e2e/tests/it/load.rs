@@ -41,6 +41,7 @@ impl Default for Shape {
 
 /// The running load.
 pub struct Load {
+    site: &'static str,
     progress: Arc<Progress>,
     task: JoinHandle<Result<Report, Error>>,
 }
@@ -65,7 +66,7 @@ impl Load {
             progress: Arc::clone(&progress),
             ..Options::new(cluster.gateway_addresses(), shape.site)
         };
-        let load = Self { progress, task: tokio::spawn(run(options)) };
+        let load = Self { site: shape.site, progress, task: tokio::spawn(run(options)) };
         load.flows("at the beginning").await?;
         Ok(load)
     }
@@ -89,14 +90,18 @@ impl Load {
         Ok(())
     }
 
-    /// The worker that serves the load's site: all its sessions are there.
+    /// Posts that were sent again so far.
+    pub fn resent(&self) -> u64 {
+        self.progress.resent()
+    }
+
+    /// The worker that serves the load's site.
     pub async fn serving_worker(&self, cluster: &Cluster) -> Result<usize> {
-        for number in 0..cluster.workers() {
-            if cluster.worker(number).metric("tmtp_worker_sessions_open").await? > 0.0 {
-                return Ok(number);
-            }
-        }
-        anyhow::bail!("no worker has sessions")
+        // Each life of a worker has a name of its own, which it logs when it starts.
+        let owner = cluster.owner_of(self.site).await?.to_string();
+        (0..cluster.workers())
+            .find(|number| cluster.worker(*number).log().contains(&owner))
+            .with_context(|| format!("no worker of the cluster is {owner}"))
     }
 
     /// Ends the load, waits for what is under way, and checks the books.

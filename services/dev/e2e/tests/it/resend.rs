@@ -1,7 +1,10 @@
 //! Requests that are sent again, as real clients do after 15 seconds without an ack.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Result;
-use tmtp_e2e::{Setup, post};
+use tmtp_e2e::{Setup, WAIT, post};
+use tmtp_testkit::eventually;
 use tmtp_wire::Request;
 
 /// Goal: a request that is sent again is recognised, wherever and whenever it comes. Method: the same octets again on the
@@ -87,5 +90,48 @@ async fn a_resent_edit_has_one_effect() -> Result<()> {
     }
     crate::nodes::take_new_node(&mut ann, "tablet").await?;
     ann.expect_nothing_else().await?;
+    cluster.passed()
+}
+
+/// Goal: a request is recognised within the window, also by a worker that has taken over meanwhile, and is a new one
+/// beyond it. Method: a window of some seconds; the same request again at once, then again after the kill of the only
+/// worker, then again when more time has passed than the window has.
+#[tokio::test]
+async fn a_request_is_recognised_within_the_window() -> Result<()> {
+    const WINDOW: Duration = Duration::from_secs(12);
+    let cluster = Setup::new()
+        .gateways(1)
+        .workers(1)
+        .worker_setting("delivery.dedupe_window", "12s")
+        .worker_setting("journal.spill_after", "500ms")
+        .worker_setting("shards.lease", "1s")
+        .worker_setting("shards.heartbeat", "200ms")
+        .start()
+        .await?;
+    let mut ann = cluster.gateway(0).connect("ann").await?;
+    let mut ben = cluster.gateway(0).connect("ben").await?;
+    let request = post("again", &[ben.uid()], b"text");
+    let first = ann.request(&request, b"text").await?;
+    let posted = Instant::now();
+    assert_eq!(ben.take("text").await?.id, first.msg_id);
+    assert_eq!(ann.request(&request, b"text").await?, first);
+
+    // Into the rows, and then to a life of the worker that knows nothing else.
+    let spilled = async || (cluster.store.waiting().await.ok()?.journal == 0).then_some(());
+    eventually(WAIT, "an empty journal", spilled).await?;
+    cluster.worker(0).kill()?;
+    cluster.worker(0).restart().await?;
+    let again = ann.request(&request, b"text").await?;
+    if posted.elapsed() < WINDOW {
+        assert_eq!(again, first, "the new life of the worker does not know the request");
+    } else {
+        anyhow::bail!("too slow to show anything: the window was over before the worker was back");
+    }
+    ben.expect_nothing_else().await?;
+
+    eventually(WAIT, "the end of the window", async || (posted.elapsed() > WINDOW).then_some(())).await?;
+    let late = ann.request(&request, b"text").await?;
+    assert!(late.msg_id > first.msg_id, "still {late:?}");
+    assert_eq!(ben.take("text").await?.id, late.msg_id);
     cluster.passed()
 }
