@@ -136,10 +136,10 @@ fn the_longest_texts_pass() {
 #[test]
 fn the_longest_list_fits() {
     for (act, kind) in [(OhiAct::Add, 0), (OhiAct::Drop, -128), (OhiAct::Add, 15)] {
-        let item = |_| OhiItem { id: Uid([9; 20]).to_string(), kind };
-        let most = (1..1_500).rfind(|len| tmtp_domain::list_fits(act, &vec![item(()); *len])).unwrap();
+        let item = OhiItem { id: Uid([9; 20]).to_string(), kind };
+        let most = (1..1_500).rfind(|len| tmtp_domain::list_fits(act, &vec![item.clone(); *len])).unwrap();
         for len in [most, most + 1] {
-            let list = vec![item(()); len];
+            let list = vec![item.clone(); len];
             let mut rig = Rig::open();
             rig.deliver(1, Message { content: Content::OhiEdit { act, list }, ..message(7) });
             let frames = rig.frames();

@@ -342,13 +342,13 @@ impl Books {
                 let is_early = self.due(number, post) == Due::Must && noted < got.as_ref();
                 match (self.note_due(number, post), noted) {
                     (Due::Must, None) => {
-                        wrong.push(format!("node {number} has no note of post {place}: {post:?}"))
+                        wrong.push(format!("node {number} has no note of post {place}: {post:?}"));
                     }
                     (Due::Never, Some(_)) => {
-                        wrong.push(format!("node {number} has a note of post {place}: {post:?}"))
+                        wrong.push(format!("node {number} has a note of post {place}: {post:?}"));
                     }
                     (_, Some(_)) if is_early => {
-                        wrong.push(format!("node {number} got the note before post {place}"))
+                        wrong.push(format!("node {number} got the note before post {place}"));
                     }
                     _ => {}
                 }
