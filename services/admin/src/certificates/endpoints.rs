@@ -209,7 +209,7 @@ pub(crate) async fn remove(
 async fn find<P>(caller: &Caller<P>, site: SiteRef) -> Result<(SiteRecord, Vec<CertificateRecord>), Problem> {
     let site = caller.site(site)?;
     let store = &caller.api.store;
-    let record = store.site_record(site).await?.ok_or_else(Problem::not_found)?;
+    let record = store.read_site(site).await?.site_record().await?.ok_or_else(Problem::not_found)?;
     Ok((record, store.certificates(site).await?))
 }
 

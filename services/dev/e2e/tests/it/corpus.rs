@@ -10,10 +10,9 @@ use fastrand::Rng;
 use tmtp_e2e::random;
 
 const ARCHIVE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus.tar.gz");
-/// Takes an input, and panics where a rule is broken.
-type Target = fn(&[u8]);
-
-const TARGETS: [(&str, Target); 4] = [
+/// Takes an input, and panics when something is wrong.
+type Body = fn(&[u8]);
+const TARGETS: [(&str, Body); 4] = [
     ("decoder", random::decoder),
     ("frames", random::frames),
     ("session", random::session),
@@ -41,7 +40,7 @@ fn kept(target: &str) -> Result<Vec<Vec<u8>>> {
 }
 
 /// Runs a target; an input that fails is written to a file that can be added to the archive.
-fn run(target: &str, body: fn(&[u8]), octets: &[u8]) -> Result<()> {
+fn run(target: &str, body: Body, octets: &[u8]) -> Result<()> {
     if std::panic::catch_unwind(|| body(octets)).is_err() {
         let (_, path) = tempfile::Builder::new().prefix(target).tempfile()?.keep()?;
         fs::write(&path, octets)?;
