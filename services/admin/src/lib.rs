@@ -3,11 +3,15 @@
 //! It holds nothing: it reads from Postgres and changes through the command streams, so any number of them
 //! runs side by side. It must never write to Postgres what a worker owns.
 
+mod aliases;
 mod api;
 mod changes;
 mod config;
+mod groups;
 mod health;
+mod homes;
 mod keys;
+mod members;
 mod metrics;
 mod readiness;
 mod sites;
@@ -23,6 +27,7 @@ use axum::Router;
 use tmtp_chassis::{Context, Health};
 use tmtp_store::Store;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 pub use api::document;
 pub use changes::{AskError, Changes, Patience};
@@ -49,8 +54,12 @@ pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
     let drain = cx.life.drain().cancelled_owned();
     let api = Api::new(Arc::clone(&cx.config), store, cx.health.clone(), metrics);
     upkeep::start(&cx.life, &api);
+    // Requests that are under way at the drain still have to hear their answers.
+    let served = CancellationToken::new();
+    homes::start(&cx.life, api.homes.clone(), cx.config.redis.url.expose().to_owned(), served.clone());
     let service = api::router(api).into_make_service_with_connect_info::<SocketAddr>();
     cx.life.spawn("api", async move {
+        let _end = served.drop_guard();
         axum::serve(listener, service).with_graceful_shutdown(drain).await.context("serve the API")
     });
     cx.health.ready();
@@ -61,4 +70,17 @@ pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
 /// The API by itself, for whoever serves it: tests.
 pub fn router(config: Arc<Config>, store: Store, health: Health, metrics: AdminMetrics) -> Router {
     api::router(Api::new(config, store, health, metrics))
+}
+
+/// The same, with a way to the homes of sites, whose answers somebody [listens](Changes::listen) to.
+pub fn router_with(
+    config: Arc<Config>,
+    store: Store,
+    health: Health,
+    metrics: AdminMetrics,
+    changes: Changes,
+) -> Router {
+    let api = Api::new(config, store, health, metrics);
+    api.homes.connect(changes);
+    api::router(api)
 }

@@ -48,6 +48,9 @@ pub(crate) mod may {
         DeleteSites = Some(Scope::SitesDelete);
         ReadKeys = Some(Scope::KeysRead);
         WriteKeys = Some(Scope::KeysWrite);
+        ReadMembers = Some(Scope::MembersRead);
+        WriteMembers = Some(Scope::MembersWrite);
+        WriteDevices = Some(Scope::DevicesWrite);
     }
 }
 

@@ -2,5 +2,6 @@
 
 mod basics;
 mod keys;
+mod members;
 mod sites;
 pub mod world;

@@ -3,12 +3,17 @@
 
 mod audit;
 mod key;
+mod member;
+mod member_change;
 mod request;
 mod settled;
 mod site;
 
 pub use audit::{AuditEntry, AuditFilter, NewAudit};
 pub use key::{ApiKey, NewApiKey};
+pub use member::{DeviceRecord, DueResume, GroupPlace, GroupRecord, MemberFilter, MemberRecord};
+pub use member_change::Suspension;
+pub(crate) use member_change::{change_member, see_nodes};
 pub use request::Claim;
 pub(crate) use settled::settle_admin;
 pub use settled::{AdminRecord, SETTLED_BY_WORKER, Settled};

@@ -20,8 +20,9 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Executor, Row};
 
 pub use admin::{
-    AdminRecord, AdminTx, ApiKey, AuditEntry, AuditFilter, Claim, NewApiKey, NewAudit, SETTLED_BY_WORKER,
-    Settled, SiteChange, SiteFilter, SiteKind, SiteRecord, SiteTurn,
+    AdminRecord, AdminTx, ApiKey, AuditEntry, AuditFilter, Claim, DeviceRecord, DueResume, GroupPlace,
+    GroupRecord, MemberFilter, MemberRecord, NewApiKey, NewAudit, SETTLED_BY_WORKER, Settled, SiteChange,
+    SiteFilter, SiteKind, SiteRecord, SiteTurn, Suspension,
 };
 pub use body::StoredBody;
 pub use commit::{Change, Commit, CommitError, ShardCommit};

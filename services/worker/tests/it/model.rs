@@ -37,6 +37,8 @@ pub enum Op {
     NewNode(u8),
     /// Sends some earlier request of the node again.
     Resend(u8, u8),
+    /// An admin drops what a node is owed.
+    DropQueue(u8),
     /// Acks some of what was delivered.
     Ack(u8, u8),
 }
@@ -89,6 +91,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => n().prop_map(Op::Alias),
         1 => n().prop_map(Op::NewNode),
         2 => (n(), n()).prop_map(|(node, which)| Op::Resend(node, which)),
+        1 => n().prop_map(Op::DropQueue),
         6 => (n(), n()).prop_map(|(node, which)| Op::Ack(node, which)),
     ]
 }

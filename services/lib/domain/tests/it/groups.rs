@@ -224,7 +224,7 @@ impl Rules {
         };
         let alias = |(name, holder): (&String, &NameHolder)| match holder {
             NameHolder::Member(uid) => Some((name.clone(), user(*uid))),
-            NameHolder::Group => None,
+            NameHolder::Group | NameHolder::Reserved => None,
         };
         Reference {
             aliases: self.names.iter().filter_map(alias).collect(),

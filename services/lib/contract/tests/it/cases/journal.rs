@@ -60,6 +60,11 @@ fn effects() -> Vec<(&'static str, &'static str, Effect)> {
             "a node gets what another is owed",
             Effect::Copied { site, uid: uid(0x40), from: NodeNum(1), to: NodeNum(3) },
         ),
+        (
+            "v1/journal/dropped",
+            "what a node is owed is forgotten",
+            Effect::Dropped { site, uid: uid(0x40), node: NodeNum(3) },
+        ),
         ("v1/journal/receipt", "the memory of a post that succeeded", Effect::Receipt(receipt())),
         (
             "v1/journal/receipt_of_edit",
