@@ -124,20 +124,17 @@ impl<'d> Cluster<'d> {
         | Op::Alias(n)
         | Op::NewNode(n)
         | Op::Resend(n, _)
-        | Op::DropQueue(n)
         | Op::Ack(n, _)) = op;
         let node = nodes[usize::from(n) % nodes.len()];
         let open = self.gateway.session_at(node).map(|(id, session)| (id, session.ready, session.closing));
         let (id, ready) = match (op, open) {
             (Op::Toggle(_), None) => return self.log_in(node),
-            (Op::DropQueue(_), None) => return self.drop_queue(node),
+            (Op::Alias(_), None) => return self.drop_queue(node),
             (_, None | Some((_, _, true))) => return,
             (_, Some((id, ready, false))) => (id, ready),
         };
         match op {
             Op::Toggle(_) => self.gateway.close(id),
-            // The session would be closed, which the gateway's part of this model does not know.
-            Op::DropQueue(_) => {}
             _ if !ready => {}
             Op::Ack(_, which) => self.gateway.ack(id, which),
             Op::Resend(_, which) => self.resend(id, node, which),
@@ -194,7 +191,7 @@ impl<'d> Cluster<'d> {
                 };
                 Command::Post { digest, recipients, data, body }
             }
-            Op::Toggle(_) | Op::Resend(..) | Op::DropQueue(_) | Op::Ack(..) => {
+            Op::Toggle(_) | Op::Resend(..) | Op::Ack(..) => {
                 panic!("{op:?} makes no request")
             }
         }

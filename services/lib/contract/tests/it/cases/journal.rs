@@ -20,6 +20,12 @@ pub(super) fn cases() -> Vec<Case> {
         .collect();
     let all = effects().into_iter().map(|(_, _, effect)| effect).collect();
     cases.push(written("v1/journal/several", "several effects", Value::Journal(entry(all))));
+    let dropped = Effect::Dropped { site: SiteId(uuid(0x20)), uid: uid(0x40), node: NodeNum(3) };
+    cases.push(written(
+        "v1/journal/dropped",
+        "what a node is owed is forgotten",
+        Value::Journal(entry(vec![dropped])),
+    ));
     cases.push(written("v1/journal/none", "an entry without effects", Value::Journal(entry(Vec::new()))));
     cases.push(written(
         "v1/receipts/two",
@@ -59,11 +65,6 @@ fn effects() -> Vec<(&'static str, &'static str, Effect)> {
             "v1/journal/copied",
             "a node gets what another is owed",
             Effect::Copied { site, uid: uid(0x40), from: NodeNum(1), to: NodeNum(3) },
-        ),
-        (
-            "v1/journal/dropped",
-            "what a node is owed is forgotten",
-            Effect::Dropped { site, uid: uid(0x40), node: NodeNum(3) },
         ),
         ("v1/journal/receipt", "the memory of a post that succeeded", Effect::Receipt(receipt())),
         (
