@@ -4,6 +4,7 @@
 //! [`with_key`], its permissions to [`caller::may`], its ids to [`id`], and renew the document (see `openapi.rs` of the
 //! tests).
 
+pub(crate) mod ask;
 pub(crate) mod authenticate;
 pub(crate) mod caller;
 pub(crate) mod change;
@@ -17,6 +18,7 @@ pub(crate) mod payload;
 pub(crate) mod problem;
 pub(crate) mod request;
 pub(crate) mod time;
+pub(crate) mod uid;
 pub(crate) mod words;
 
 use std::sync::Arc;
@@ -33,7 +35,11 @@ use utoipa_swagger_ui::SwaggerUi;
 
 pub(crate) use self::limits::Limits;
 pub(crate) use self::problem::Problem;
-use crate::{AdminMetrics, Config, acme, audit, certificates, health, invites, jobs, keys, sites, whoami};
+use crate::homes::Homes;
+use crate::{
+    AdminMetrics, Config, acme, aliases, audit, certificates, groups, health, invites, jobs, keys, members,
+    sites, whoami,
+};
 
 /// What every endpoint may need. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -44,12 +50,22 @@ pub(crate) struct Api {
     pub(crate) metrics: AdminMetrics,
     pub(crate) limits: Arc<Limits>,
     pub(crate) document: Arc<String>,
+    /// The way to those who own what a change is about.
+    pub(crate) homes: Homes,
 }
 
 impl Api {
     pub(crate) fn new(config: Arc<Config>, store: Store, health: Health, metrics: AdminMetrics) -> Self {
         let limits = Limits::new(config.limits.requests_per_minute, config.limits.failures_per_minute);
-        Self { config, store, health, metrics, limits: Arc::new(limits), document: Arc::new(document()) }
+        Self {
+            config,
+            store,
+            health,
+            metrics,
+            limits: Arc::new(limits),
+            document: Arc::new(document()),
+            homes: Homes::default(),
+        }
     }
 }
 
@@ -69,6 +85,9 @@ fn with_key() -> OpenApiRouter<Api> {
         .merge(invites::routes())
         .merge(certificates::endpoints::routes())
         .merge(acme::endpoints::routes())
+        .merge(members::routes())
+        .merge(aliases::routes())
+        .merge(groups::routes())
 }
 
 /// The OpenAPI document, as it is served and checked in.

@@ -20,6 +20,8 @@ use uuid::Uuid;
 
 /// Changes under way at the same time; more are refused.
 const UNDER_WAY_MAX: usize = 1_000;
+/// How long a publication may take that nobody relies on.
+const TELL_WITHIN: Duration = Duration::from_secs(1);
 /// Pause after an append that failed.
 const BACKOFF: Duration = Duration::from_millis(200);
 
@@ -57,6 +59,12 @@ pub enum AskError {
 #[derive(Clone)]
 pub struct Changes {
     desk: Arc<Desk>,
+}
+
+impl std::fmt::Debug for Changes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Changes").field("node", &self.desk.node).finish_non_exhaustive()
+    }
 }
 
 struct Desk {
@@ -116,15 +124,7 @@ impl Changes {
         request: AdminRequest,
     ) -> Result<AdminAnswer, AskError> {
         let id = request.id;
-        let envelope = Envelope {
-            site,
-            session: SessionId(0),
-            seq: 0,
-            trace: tmtp_chassis::trace::current_traceparent(),
-            command: Command::Admin(Box::new(request)),
-        };
-        let entry = CommandEntry::new(self.desk.node, vec![envelope]);
-        let octets = tmtp_contract::encode(&entry).map_err(AskError::Encode)?;
+        let octets = self.encode(site, request)?;
         let mut seat = self.desk.sit_down(id)?;
         let give_up_at = Instant::now() + self.desk.patience.give_up_after;
         loop {
@@ -141,6 +141,35 @@ impl Changes {
                 Err(_) => self.desk.overdue.notify_one(),
             }
         }
+    }
+
+    /// Publishes a change once, and does not wait for what comes of it.
+    pub async fn tell(&self, site: SiteId, shard: ShardId, request: AdminRequest) {
+        let told = match self.encode(site, request) {
+            Ok(octets) => tokio::time::timeout(TELL_WITHIN, self.publish(shard, &octets)).await,
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "cannot tell a home");
+                return;
+            }
+        };
+        match told {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "a home was not told");
+            }
+            Err(_) => tracing::debug!("a home was not told in time"),
+        }
+    }
+
+    fn encode(&self, site: SiteId, request: AdminRequest) -> Result<Vec<u8>, AskError> {
+        let envelope = Envelope {
+            site,
+            session: SessionId(0),
+            seq: 0,
+            trace: tmtp_chassis::trace::current_traceparent(),
+            command: Command::Admin(Box::new(request)),
+        };
+        tmtp_contract::encode(&CommandEntry::new(self.desk.node, vec![envelope])).map_err(AskError::Encode)
     }
 
     async fn publish(&self, shard: ShardId, octets: &[u8]) -> Result<(), Error> {

@@ -4,16 +4,20 @@
 //! runs side by side. It must never write to Postgres what a worker owns.
 
 mod acme;
+mod aliases;
 mod api;
 mod audit;
 mod certificates;
 mod changes;
 mod config;
+mod groups;
 mod health;
+mod homes;
 mod invites;
 mod issuer;
 mod jobs;
 mod keys;
+mod members;
 mod metrics;
 mod readiness;
 mod sites;
@@ -29,6 +33,7 @@ use axum::Router;
 use tmtp_chassis::{Context, Health};
 use tmtp_store::Store;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 pub use api::document;
 pub use changes::{AskError, Changes, Patience};
@@ -59,8 +64,12 @@ pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
     let api = Api::new(Arc::clone(&cx.config), store, cx.health.clone(), metrics);
     upkeep::start(&cx.life, &api);
     jobs::start(&cx.life, &api);
+    // Requests that are under way at the drain still have to hear their answers.
+    let served = CancellationToken::new();
+    homes::start(&cx.life, api.homes.clone(), cx.config.redis.url.expose().to_owned(), served.clone());
     let service = api::router(api).into_make_service_with_connect_info::<SocketAddr>();
     cx.life.spawn("api", async move {
+        let _end = served.drop_guard();
         axum::serve(listener, service).with_graceful_shutdown(drain).await.context("serve the API")
     });
     cx.health.ready();
@@ -78,4 +87,17 @@ pub async fn work_off(config: Arc<Config>, store: Store) -> Result<(), tmtp_stor
 /// The API by itself, for whoever serves it: tests.
 pub fn router(config: Arc<Config>, store: Store, health: Health, metrics: AdminMetrics) -> Router {
     api::router(Api::new(config, store, health, metrics))
+}
+
+/// The same, with a way to the homes of sites, whose answers somebody [listens](Changes::listen) to.
+pub fn router_with(
+    config: Arc<Config>,
+    store: Store,
+    health: Health,
+    metrics: AdminMetrics,
+    changes: Changes,
+) -> Router {
+    let api = Api::new(config, store, health, metrics);
+    api.homes.connect(changes);
+    api::router(api)
 }

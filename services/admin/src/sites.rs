@@ -151,7 +151,7 @@ fn check_domains(domains: &[String]) -> Result<Vec<String>, Problem> {
 }
 
 /// Words for people, of limited length.
-fn check_text(param: &str, text: &str, max: usize) -> Result<String, Problem> {
+pub(crate) fn check_text(param: &str, text: &str, max: usize) -> Result<String, Problem> {
     let trimmed = text.trim();
     if trimmed.is_empty() || trimmed.chars().count() > max {
         return Err(Problem::invalid(param, format!("give a text of 1 to {max} characters")));

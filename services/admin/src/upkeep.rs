@@ -1,10 +1,13 @@
-//! What has to be done from time to time: forget what nobody asks for any longer.
+//! What has to be done from time to time: forget what nobody asks for any longer, end suspensions that are over.
 
 use std::time::Duration;
 
 use tmtp_chassis::life::Life;
-use tmtp_store::{Error, Store};
+use tmtp_contract::{AdminChange, AdminRequest, AuditNote, Once};
+use tmtp_domain::{MemberStatus, RequestId};
+use tmtp_store::{DueResume, Error, Store};
 use tokio::time::{MissedTickBehavior, interval};
+use uuid::Uuid;
 
 use crate::Config;
 use crate::api::Api;
@@ -13,6 +16,9 @@ use crate::api::Api;
 const EVERY: Duration = Duration::from_mins(1);
 /// For how long the API promises to recognise a repeated request.
 const REQUESTS_KEPT: Duration = Duration::from_hours(24);
+
+/// Suspensions that end at a time; the others do the next time.
+const RESUMES_MAX: i64 = 1_000;
 
 /// Starts the upkeep, which goes on until the drain.
 pub(crate) fn start(life: &Life, api: &Api) {
@@ -36,6 +42,33 @@ async fn keep_up(api: Api) {
         if let Err(error) = schedule(&api.store, &api.config).await {
             tracing::debug!(%error, "sites that are at their end are not looked for yet");
         }
+        if let Err(error) = end_suspensions(&api).await {
+            tracing::debug!(%error, "suspensions that are over have not ended yet");
+        }
+    }
+}
+
+/// Asks the homes to end suspensions that are over, and again the next time as long as they have not.
+async fn end_suspensions(api: &Api) -> Result<(), Error> {
+    for due in api.store.due_resumes(RESUMES_MAX).await? {
+        if let Some(site) = api.store.sites(&[due.site]).await?.pop() {
+            api.homes.tell(site.id, site.shard, resume(&due)).await;
+        }
+    }
+    Ok(())
+}
+
+/// The same whoever asks for it, so that it happens once.
+fn resume(due: &DueResume) -> AdminRequest {
+    AdminRequest {
+        id: RequestId(Uuid::new_v4()),
+        once: Once { key: due.by, text: format!("until {} {}", due.uid, due.until), digest: [0; 32] },
+        note: AuditNote {
+            action: "member.resume".to_owned(),
+            target: due.uid.to_string(),
+            from: "upkeep".to_owned(),
+        },
+        change: AdminChange::MemberStatus { uid: due.uid, status: MemberStatus::Active },
     }
 }
 

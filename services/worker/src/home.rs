@@ -104,6 +104,8 @@ pub struct World<'w> {
 pub struct Facts {
     /// Names that the batch asks for, and whose they are.
     pub names: Names,
+    /// Members whom a group knows by this alias.
+    pub known: HashSet<(SiteId, Uid, String)>,
     /// Requests of admins that were carried out before.
     pub settled: HashMap<(KeyId, String), Settled>,
 }
@@ -112,6 +114,7 @@ impl Facts {
     /// Adds what was loaded later.
     pub fn extend(&mut self, more: Self) {
         self.names.extend(more.names);
+        self.known.extend(more.known);
         self.settled.extend(more.settled);
     }
 }
@@ -139,6 +142,8 @@ pub struct Wanted {
     pub sites: HashSet<SiteId>,
     /// Stored bodies that messages are to refer to: were they removed?
     pub bodies: HashSet<(SiteId, BodyId)>,
+    /// Does a group know the member by this alias?
+    pub known: HashSet<(SiteId, Uid, String)>,
     /// Requests of admins: were they carried out before?
     pub settled: HashSet<(KeyId, String)>,
 }
@@ -151,12 +156,14 @@ impl Wanted {
         self.groups.retain(|key| asked.groups.insert(key.clone()));
         self.sites.retain(|key| asked.sites.insert(*key));
         self.bodies.retain(|key| asked.bodies.insert(*key));
+        self.known.retain(|key| asked.known.insert(key.clone()));
         self.settled.retain(|key| asked.settled.insert(key.clone()));
         !(self.members.is_empty()
             && self.names.is_empty()
             && self.groups.is_empty()
             && self.sites.is_empty()
             && self.bodies.is_empty()
+            && self.known.is_empty()
             && self.settled.is_empty())
     }
 }
@@ -497,6 +504,18 @@ impl Home {
             }
         }
         true
+    }
+
+    /// Forgets what a node is owed in memory, and which of its rows are acked. The part that a replay repeats.
+    fn drop_queue(&mut self, key: NodeKey) {
+        let ids: Vec<MsgId> =
+            self.queues.get(&key).into_iter().flat_map(|queue| queue.keys().map(|place| place.1)).collect();
+        for id in ids {
+            self.remove(key, id);
+        }
+        if let Some(ids) = self.row_acks.remove(&key) {
+            self.row_acks_count = self.row_acks_count.saturating_sub(ids.len());
+        }
     }
 
     /// A node's ack of a message that is in rows; the next spill removes the row.

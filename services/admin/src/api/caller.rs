@@ -55,6 +55,9 @@ pub(crate) mod may {
         WriteInvites = Some(Scope::InvitesWrite);
         ReadCertificates = Some(Scope::CertificatesRead);
         WriteCertificates = Some(Scope::CertificatesWrite);
+        ReadMembers = Some(Scope::MembersRead);
+        WriteMembers = Some(Scope::MembersWrite);
+        WriteDevices = Some(Scope::DevicesWrite);
     }
 }
 

@@ -113,16 +113,7 @@ impl<P> Caller<P> {
             Claim::Done { status, answer } => {
                 return Err(Stop::Replay(Box::new(once.replay(status, &answer)?)));
             }
-            Claim::Other => {
-                return Err(Problem::new(
-                    StatusCode::UNPROCESSABLE_ENTITY,
-                    "idempotency_key_reused",
-                    "Another request had this idempotency key.",
-                )
-                .param("Idempotency-Key")
-                .detail("Take a new key for each new request, and the same only to send the same again.")
-                .into());
-            }
+            Claim::Other => return Err(Problem::key_reused().into()),
         }
         Ok(change)
     }

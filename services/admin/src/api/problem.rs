@@ -104,6 +104,24 @@ impl Problem {
             .retry_after(wait_seconds)
     }
 
+    /// The idempotency key is another request's.
+    pub(crate) fn key_reused() -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "idempotency_key_reused",
+            "Another request had this idempotency key.",
+        )
+        .param("Idempotency-Key")
+        .detail("Take a new key for each new request, and the same only to send the same again.")
+    }
+
+    /// A change was handed on, and what came of it is not known.
+    pub(crate) fn unconfirmed() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unconfirmed", "Nobody has confirmed the change in time.")
+            .detail("It may have happened, or may yet: send it again with the same Idempotency-Key to hear which.")
+            .retry_after(1)
+    }
+
     /// A part of the request is not what it must be.
     pub(crate) fn invalid(param: impl Into<String>, detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "A part of the request is not valid.")

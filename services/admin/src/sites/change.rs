@@ -64,7 +64,9 @@ pub(crate) async fn change(
     };
     let after = change.tx.change_site(before.id, &wanted).await?.ok_or_else(Problem::internal)?;
     let shown = note(&mut change, "site.update", before.id, Some(&before), &after).await?;
-    Ok(tagged(change.answer(StatusCode::OK, &shown).await?, after.revision))
+    let answer = change.answer(StatusCode::OK, &shown).await?;
+    caller.site_changed(before.id).await;
+    Ok(tagged(answer, after.revision))
 }
 
 /// An end of a site (ms since 1970), which must be ahead.

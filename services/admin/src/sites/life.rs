@@ -50,7 +50,7 @@ pub(crate) async fn suspend(
     if before.status == SiteStatus::Deleted {
         return Err(Problem::conflict("site_deleted", "The site is deleted.").into());
     }
-    turn(change, "site.suspend", &before, &SiteTurn::Suspend { reason, notice }).await
+    turn(&caller, change, "site.suspend", &before, &SiteTurn::Suspend { reason, notice }).await
 }
 
 /// Resume a site
@@ -70,7 +70,7 @@ pub(crate) async fn resume(
     if before.status != SiteStatus::Suspended {
         return Err(Problem::conflict("site_not_suspended", "The site is not suspended.").into());
     }
-    turn(change, "site.resume", &before, &SiteTurn::Resume).await
+    turn(&caller, change, "site.resume", &before, &SiteTurn::Resume).await
 }
 
 /// Delete a site
@@ -86,7 +86,7 @@ pub(crate) async fn delete(caller: Caller<may::DeleteSites>, Place(site): Place<
         // Deleting again does not begin its time anew.
         return change.answer(StatusCode::OK, &Site::of(&before)).await;
     }
-    turn(change, "site.delete", &before, &SiteTurn::Delete).await
+    turn(&caller, change, "site.delete", &before, &SiteTurn::Delete).await
 }
 
 /// Restore a deleted site
@@ -112,11 +112,19 @@ pub(crate) async fn restore(
     if Time(deleted_at).plus(caller.api.config.sites.tombstone) <= Time::now() {
         return Err(Problem::conflict("site_erased", "The time to restore the site is over.").into());
     }
-    turn(change, "site.restore", &before, &SiteTurn::Restore).await
+    turn(&caller, change, "site.restore", &before, &SiteTurn::Restore).await
 }
 
-async fn turn(mut change: Change, action: &'static str, before: &SiteRecord, turn: &SiteTurn) -> Answer {
+async fn turn<P>(
+    caller: &Caller<P>,
+    mut change: Change,
+    action: &'static str,
+    before: &SiteRecord,
+    turn: &SiteTurn,
+) -> Answer {
     let after = change.tx.turn_site(before.id, turn).await?.ok_or_else(Problem::internal)?;
     let shown = note(&mut change, action, before.id, Some(before), &after).await?;
-    change.answer(StatusCode::OK, &shown).await
+    let answer = change.answer(StatusCode::OK, &shown).await?;
+    caller.site_changed(before.id).await;
+    Ok(answer)
 }

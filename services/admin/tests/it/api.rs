@@ -6,6 +6,7 @@ mod certificates;
 mod invites;
 mod jobs;
 mod keys;
+mod members;
 mod openapi;
 mod sites;
 pub mod world;

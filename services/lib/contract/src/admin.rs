@@ -69,6 +69,99 @@ pub enum AdminChange {
         #[serde(rename = "s")]
         status: MemberStatus,
     },
+    /// Keeps a member out and closes its sessions.
+    #[serde(rename = "suspend")]
+    Suspend {
+        /// Who.
+        #[serde(rename = "u")]
+        uid: Uid,
+        /// Why, for admins.
+        #[serde(rename = "r")]
+        reason: String,
+        /// What the member is told.
+        #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
+        notice: Option<String>,
+        /// When it ends (ms since 1970); somebody has to ask for that then.
+        #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+        until: Option<i64>,
+    },
+    /// Asks which nodes of a member have a session. Changes nothing, and leaves no trace.
+    #[serde(rename = "online")]
+    Online {
+        /// Who.
+        #[serde(rename = "u")]
+        uid: Uid,
+    },
+    /// Forgets what one node is owed, and closes its session.
+    #[serde(rename = "drop")]
+    DropQueue {
+        /// Whose.
+        #[serde(rename = "u")]
+        uid: Uid,
+        /// Which.
+        #[serde(rename = "n")]
+        node: NodeNum,
+    },
+    /// Ends a node for good: no login, no messages.
+    #[serde(rename = "revoke")]
+    RevokeNode {
+        /// Whose.
+        #[serde(rename = "u")]
+        uid: Uid,
+        /// Which.
+        #[serde(rename = "n")]
+        node: NodeNum,
+    },
+    /// Gives a member an alias, and tells its nodes.
+    #[serde(rename = "alias")]
+    AddAlias {
+        /// Who.
+        #[serde(rename = "u")]
+        uid: Uid,
+        /// The alias, unchecked.
+        #[serde(rename = "n")]
+        alias: String,
+    },
+    /// Takes an alias away, if no group knows the member by it.
+    #[serde(rename = "unalias")]
+    DropAlias {
+        /// Whose.
+        #[serde(rename = "u")]
+        uid: Uid,
+        /// Which.
+        #[serde(rename = "n")]
+        alias: String,
+    },
+    /// Keeps a free name from being taken.
+    #[serde(rename = "reserve")]
+    Reserve {
+        /// It, unchecked.
+        #[serde(rename = "n")]
+        name: String,
+    },
+    /// Makes a reserved name free again.
+    #[serde(rename = "release")]
+    Release {
+        /// It.
+        #[serde(rename = "n")]
+        name: String,
+    },
+    /// Makes a group, or changes who belongs to it.
+    #[serde(rename = "group")]
+    Places {
+        /// The group's name, unchecked.
+        #[serde(rename = "g")]
+        gid: String,
+        /// It is to be made; otherwise it must be there.
+        #[serde(rename = "f", default)]
+        founds: bool,
+        /// Who is to belong to it.
+        #[serde(rename = "j", default)]
+        add: Vec<NewPlace>,
+        /// Who is not, and may not come back uninvited.
+        #[serde(rename = "d", default)]
+        drop: Vec<Uid>,
+    },
     /// Closes sessions of a member. Its devices may log in again at once.
     #[serde(rename = "disconnect")]
     Disconnect {
@@ -79,6 +172,17 @@ pub enum AdminChange {
         #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
         node: Option<NodeNum>,
     },
+}
+
+/// Somebody who is to belong to a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewPlace {
+    /// Who.
+    #[serde(rename = "u")]
+    pub uid: Uid,
+    /// Under which of its aliases, unchecked.
+    #[serde(rename = "n")]
+    pub alias: String,
 }
 
 /// What came of a change.
@@ -115,6 +219,23 @@ pub enum AdminOutcome {
         /// Whether it may log in.
         #[serde(rename = "s")]
         status: MemberStatus,
+    },
+    /// It is as it was to be.
+    #[serde(rename = "ok")]
+    Changed,
+    /// These nodes have a session.
+    #[serde(rename = "online")]
+    Online {
+        /// In the order of their numbers.
+        #[serde(rename = "n")]
+        nodes: Vec<NodeNum>,
+    },
+    /// Of each who was to be added and then of each who was to be dropped: why that was not done, if it was not.
+    #[serde(rename = "places")]
+    Places {
+        /// In the order of the change.
+        #[serde(rename = "r")]
+        refusals: Vec<Option<String>>,
     },
     /// So many sessions were closed.
     #[serde(rename = "closed")]

@@ -79,6 +79,20 @@ pub enum Effect {
         #[serde(rename = "t")]
         to: NodeNum,
     },
+    /// What one node is owed according to the journal is forgotten, and with it the acks of what is in its rows. (The
+    /// rows go in the same transaction.)
+    #[serde(rename = "d")]
+    Dropped {
+        /// Where.
+        #[serde(rename = "s")]
+        site: SiteId,
+        /// Whose node.
+        #[serde(rename = "u")]
+        uid: Uid,
+        /// Which.
+        #[serde(rename = "n")]
+        node: NodeNum,
+    },
     /// A request succeeded; a repetition within the dedupe window gets the same answer.
     #[serde(rename = "r")]
     Receipt(Receipt),

@@ -35,7 +35,9 @@ use std::io;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use admin::{AdminAnswer, AdminChange, AdminOutcome, AdminRefusal, AdminRequest, AuditNote, Once};
+pub use admin::{
+    AdminAnswer, AdminChange, AdminOutcome, AdminRefusal, AdminRequest, AuditNote, NewPlace, Once,
+};
 pub use command::{Attach, Command, CommandEntry, Digest, Envelope, Showing};
 pub use event::{Answer, Event, EventEntry, LoginRefusal};
 pub use journal::{Effect, JournalEntry, Receipt, ReceiptKey, ReceiptPack};

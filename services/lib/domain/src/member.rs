@@ -15,6 +15,8 @@ pub enum MemberStatus {
     Active,
     /// May not log in; messages to it wait.
     Suspended,
+    /// May not log in, and receives nothing; keeps its names.
+    Deactivated,
 }
 
 impl MemberStatus {
@@ -23,6 +25,7 @@ impl MemberStatus {
         match self {
             Self::Active => "active",
             Self::Suspended => "suspended",
+            Self::Deactivated => "deactivated",
         }
     }
 }
@@ -34,6 +37,7 @@ impl FromStr for MemberStatus {
         match text {
             "active" => Ok(Self::Active),
             "suspended" => Ok(Self::Suspended),
+            "deactivated" => Ok(Self::Deactivated),
             other => Err(format!("unknown member status {other:?}")),
         }
     }
@@ -46,8 +50,10 @@ pub struct Member {
     pub uid: Uid,
     /// Whether it may log in.
     pub status: MemberStatus,
-    /// Its devices, in the order in which they were added; never empty.
+    /// Its devices, in the order in which they were added; empty when all were revoked.
     pub nodes: Vec<Node>,
+    /// Numbers of devices that were revoked.
+    pub revoked: Vec<NodeNum>,
 }
 
 /// A device of a user.
@@ -65,9 +71,26 @@ impl Member {
         self.nodes.iter().find(|node| node.secret == *secret).map(|node| node.num)
     }
 
-    /// The number that its next node gets. Nodes are never removed from the list while the member lives, so numbers
-    /// are not reused.
+    /// The number that its next node gets. Numbers of revoked ones are not reused, because receipts of requests are kept
+    /// by number.
     pub fn next_node(&self) -> NodeNum {
-        NodeNum(self.nodes.iter().map(|node| node.num.0).max().unwrap_or(0) + 1)
+        let revoked = self.revoked.iter().map(|num| num.0);
+        NodeNum(self.nodes.iter().map(|node| node.num.0).chain(revoked).max().unwrap_or(0) + 1)
+    }
+
+    /// Messages are queued for it.
+    pub fn receives(&self) -> bool {
+        self.status != MemberStatus::Deactivated
+    }
+
+    /// Ends a node. False when there is none of this number.
+    pub fn revoke(&mut self, num: NodeNum) -> bool {
+        let before = self.nodes.len();
+        self.nodes.retain(|node| node.num != num);
+        let found = self.nodes.len() < before;
+        if found {
+            self.revoked.push(num);
+        }
+        found
     }
 }

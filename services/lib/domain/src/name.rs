@@ -9,6 +9,8 @@ pub enum NameHolder {
     Member(Uid),
     /// A group's name.
     Group,
+    /// Nobody's, and nobody may take it.
+    Reserved,
 }
 
 /// Decides a Ping: who gets it. `holder` tells whose a name is.
@@ -23,7 +25,7 @@ pub fn ping(
     }
     match holder(to) {
         Some(NameHolder::Member(uid)) => Ok(uid),
-        Some(NameHolder::Group) | None => Err(Refusal::PingTo(to.to_owned())),
+        Some(NameHolder::Group | NameHolder::Reserved) | None => Err(Refusal::PingTo(to.to_owned())),
     }
 }
 
@@ -33,6 +35,6 @@ pub fn claim(uid: Uid, alias: &str, holder: Option<NameHolder>) -> Result<bool, 
         None => Ok(true),
         Some(NameHolder::Member(owner)) if owner == uid => Ok(false),
         Some(NameHolder::Member(_)) => Err(Refusal::AliasTaken(alias.to_owned())),
-        Some(NameHolder::Group) => Err(Refusal::AliasNotAvailable(alias.to_owned())),
+        Some(NameHolder::Group | NameHolder::Reserved) => Err(Refusal::AliasNotAvailable(alias.to_owned())),
     }
 }

@@ -121,12 +121,13 @@ impl Audience {
     }
 
     /// The nodes that are owed the message: all of everybody's, but for the sending node unless an explicit item has
-    /// named the sender.
+    /// named the sender. Who is deactivated is owed nothing.
     pub fn owed<'m>(&self, member: impl Fn(Uid) -> Option<&'m Member>) -> Vec<Owed> {
         let owed = self.users.iter().filter_map(|&uid| {
             let skipped = (uid == self.sender.uid && !self.names_sender).then_some(self.sender.node);
+            let member = member(uid).filter(|member| member.receives())?;
             let nodes: Vec<NodeNum> =
-                member(uid)?.nodes.iter().map(|node| node.num).filter(|num| Some(*num) != skipped).collect();
+                member.nodes.iter().map(|node| node.num).filter(|num| Some(*num) != skipped).collect();
             (!nodes.is_empty()).then_some(Owed { uid, nodes })
         });
         owed.collect()
@@ -149,7 +150,12 @@ mod tests {
 
     fn member(n: u8, nodes: i16) -> Member {
         let node = |num| Node { num: NodeNum(num), secret: SecretHash([n; 32]) };
-        Member { uid: Uid([n; 20]), status: MemberStatus::Active, nodes: (1..=nodes).map(node).collect() }
+        Member {
+            uid: Uid([n; 20]),
+            status: MemberStatus::Active,
+            nodes: (1..=nodes).map(node).collect(),
+            revoked: Vec::new(),
+        }
     }
 
     fn user(uid: Uid) -> Recipient {

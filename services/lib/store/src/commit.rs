@@ -1,7 +1,7 @@
 //! The commit of a batch: the durability point of invariants I1, I2 and I3.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::{Postgres, Row, Transaction};
 use tmtp_domain::{
@@ -9,7 +9,7 @@ use tmtp_domain::{
 };
 use uuid::Uuid;
 
-use crate::admin::{AdminRecord, settle_admin};
+use crate::admin::{AdminRecord, Suspension, change_member, see_nodes, settle_admin};
 use crate::{Error, Store, StoredBody};
 
 /// What one batch does to the shards it touches: all of it, or nothing.
@@ -117,6 +117,56 @@ pub enum Change {
         /// Which.
         status: MemberStatus,
     },
+    /// A member may not log in, for a reason.
+    Suspended {
+        /// Where.
+        site: SiteId,
+        /// Who.
+        uid: Uid,
+        /// Why, and how long.
+        suspension: Suspension,
+    },
+    /// A session at a node has begun or ended.
+    NodeSeen {
+        /// Where.
+        site: SiteId,
+        /// Whose.
+        uid: Uid,
+        /// Which.
+        node: NodeNum,
+    },
+    /// A node has ended.
+    NodeRevoked {
+        /// Where.
+        site: SiteId,
+        /// Whose.
+        uid: Uid,
+        /// Which.
+        num: NodeNum,
+    },
+    /// What a node is owed according to the rows is forgotten.
+    DropInbox {
+        /// Where.
+        site: SiteId,
+        /// Whose node.
+        uid: Uid,
+        /// Which.
+        node: NodeNum,
+    },
+    /// Nobody may take a name.
+    NameReserved {
+        /// Where.
+        site: SiteId,
+        /// It.
+        name: String,
+    },
+    /// An alias or a reserved name is free. In one batch it must not be taken again behind this.
+    NameGone {
+        /// Where.
+        site: SiteId,
+        /// It.
+        name: String,
+    },
     /// A request of an admin was carried out.
     Admin(Box<AdminRecord>),
     /// No message refers to this body any more, if one ever did; it is to be removed.
@@ -216,6 +266,8 @@ struct Rows<'c> {
     names: Names<'c>,
     /// The last of each: a statement can write a row only once.
     places: BTreeMap<(Uuid, &'c str, &'c [u8]), &'c Membership>,
+    /// Each once, however often it was seen.
+    seen: BTreeSet<(Uuid, &'c [u8], i16)>,
     held: (Vec<Uuid>, Vec<Uuid>, Vec<i64>, Vec<i32>),
     free: (Vec<Uuid>, Vec<Uuid>, Vec<i64>, Vec<i32>),
 }
@@ -264,6 +316,9 @@ impl<'c> Rows<'c> {
             Change::Place { site, gid, uid, place } => {
                 self.places.insert((site.0, gid, &uid.0), place);
             }
+            Change::NodeSeen { site, uid, node } => {
+                self.seen.insert((site.0, &uid.0, node.0));
+            }
             Change::BodyHeld { site, body } => {
                 self.held.0.push(site.0);
                 self.held.1.push(body.id.0);
@@ -277,7 +332,14 @@ impl<'c> Rows<'c> {
                 self.free.3.push(body.chunk.cast_signed());
             }
             // These are done one by one, in their order.
-            Change::CopyInbox { .. } | Change::MemberStatus { .. } | Change::Admin(_) => {}
+            Change::CopyInbox { .. }
+            | Change::MemberStatus { .. }
+            | Change::Suspended { .. }
+            | Change::NodeRevoked { .. }
+            | Change::DropInbox { .. }
+            | Change::NameReserved { .. }
+            | Change::NameGone { .. }
+            | Change::Admin(_) => {}
         }
     }
 }
@@ -340,10 +402,12 @@ async fn change_rows(commit: &Commit, tx: &mut Transaction<'static, Postgres>) -
     for change in changes() {
         match change {
             Change::CopyInbox { .. } => copy_inbox(change, tx).await?,
-            Change::MemberStatus { site, uid, status } => member_status(*site, *uid, *status, tx).await?,
             Change::Admin(record) => settle_admin(record, tx).await?,
-            _ => {}
+            other => change_member(other, tx).await?,
         }
+    }
+    if !rows.seen.is_empty() {
+        see_nodes(&rows.seen, tx).await?;
     }
     if !rows.free.0.is_empty() {
         free_bodies(&rows, tx).await?;
@@ -433,20 +497,5 @@ async fn copy_inbox(change: &Change, tx: &mut Transaction<'static, Postgres>) ->
     .bind(&except)
     .execute(&mut **tx)
     .await?;
-    Ok(())
-}
-
-async fn member_status(
-    site: SiteId,
-    uid: Uid,
-    status: MemberStatus,
-    tx: &mut Transaction<'static, Postgres>,
-) -> Result<(), Error> {
-    sqlx::query("UPDATE member SET status = $3 WHERE site_id = $1 AND uid = $2")
-        .bind(site.0)
-        .bind(uid.0.as_slice())
-        .bind(status.as_str())
-        .execute(&mut **tx)
-        .await?;
     Ok(())
 }

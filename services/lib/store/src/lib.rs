@@ -23,10 +23,11 @@ use sqlx::{ConnectOptions, Executor, Row};
 
 pub use acme::{AcmeDomain, AcmeEnableError, AcmeState};
 pub use admin::{
-    AdminRecord, AdminTx, ApiKey, Approval, AuditEntry, AuditFilter, Claim, Erasure, Hold, InviteFilter,
-    InviteRecord, IssuerKey, Job, JobEnd, JobFilter, JobState, Joined, NewApiKey, NewAudit, NewInvite,
-    NewJob, Progress, ProviderRecord, SETTLED_BY_WORKER, Settled, SignInCode, SiteChange, SiteFilter,
-    SiteKind, SiteRead, SiteRecord, SiteTurn, TakenJob,
+    AdminRecord, AdminTx, ApiKey, Approval, AuditEntry, AuditFilter, Claim, DeviceRecord, DueResume, Erasure,
+    GroupPlace, GroupRecord, Hold, InviteFilter, InviteRecord, IssuerKey, Job, JobEnd, JobFilter, JobState,
+    Joined, MemberFilter, MemberRecord, NewApiKey, NewAudit, NewInvite, NewJob, Progress, ProviderRecord,
+    SETTLED_BY_WORKER, Settled, SignInCode, SiteChange, SiteFilter, SiteKind, SiteRead, SiteRecord, SiteTurn,
+    Suspension, TakenJob,
 };
 pub use body::StoredBody;
 pub use certificate::{CertificateRecord, CertificateSource, NewCertificate};

@@ -1,6 +1,6 @@
 //! Members, their nodes, names, and groups: what a batch of commands has to know.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -17,7 +17,7 @@ impl Store {
         let sites: Vec<Uuid> = wanted.iter().map(|(site, _)| site.0).collect();
         let uids: Vec<&[u8]> = wanted.iter().map(|(_, uid)| uid.0.as_slice()).collect();
         let rows = sqlx::query(
-            "SELECT m.site_id, m.uid, m.status, n.num, n.secret
+            "SELECT m.site_id, m.uid, m.status, n.num, n.secret, n.revoked_at IS NOT NULL
              FROM unnest($1::uuid[], $2::bytea[]) AS w (site_id, uid)
              JOIN member m ON m.site_id = w.site_id AND m.uid = w.uid
              JOIN node n ON n.site_id = m.site_id AND n.uid = m.uid
@@ -37,13 +37,15 @@ impl Store {
                 num: NodeNum(row.try_get(3)?),
                 secret: SecretHash(secret.try_into().map_err(|_| Error::Unreadable("node.secret".into()))?),
             };
+            if members.last().is_none_or(|(last, member)| *last != site || member.uid != id) {
+                let status = row.try_get::<&str, _>(2)?.parse::<MemberStatus>().map_err(Error::Unreadable)?;
+                members.push((site, Member { uid: id, status, nodes: Vec::new(), revoked: Vec::new() }));
+            }
+            let is_revoked: bool = row.try_get(5)?;
             match members.last_mut() {
-                Some((last, member)) if *last == site && member.uid == id => member.nodes.push(node),
-                _ => {
-                    let status =
-                        row.try_get::<&str, _>(2)?.parse::<MemberStatus>().map_err(Error::Unreadable)?;
-                    members.push((site, Member { uid: id, status, nodes: vec![node] }));
-                }
+                Some((_, member)) if is_revoked => member.revoked.push(node.num),
+                Some((_, member)) => member.nodes.push(node),
+                None => {}
             }
         }
         Ok(members)
@@ -56,7 +58,7 @@ impl Store {
     ) -> Result<HashMap<(SiteId, String), NameHolder>, Error> {
         let (sites, names) = columns(wanted);
         let rows = sqlx::query(
-            "SELECT n.site_id, n.name, n.uid
+            "SELECT n.site_id, n.name, n.uid, n.reserved_at IS NOT NULL
              FROM unnest($1::uuid[], $2::text[]) AS w (site_id, name)
              JOIN name n ON n.site_id = w.site_id AND n.name = w.name",
         )
@@ -67,6 +69,7 @@ impl Store {
         let named = |row: &PgRow| {
             let holder = match row.try_get::<Option<&[u8]>, _>(2)? {
                 Some(octets) => NameHolder::Member(uid(octets)?),
+                None if row.try_get(3)? => NameHolder::Reserved,
                 None => NameHolder::Group,
             };
             Ok(((SiteId(row.try_get(0)?), row.try_get(1)?), holder))
@@ -101,6 +104,29 @@ impl Store {
             group.set(uid(row.try_get(2)?)?, Membership { status, alias: row.try_get(4)? });
         }
         Ok(groups)
+    }
+}
+
+/// A member and an alias.
+type Known = (SiteId, Uid, String);
+
+impl Store {
+    /// Which of these members some group knows by this alias.
+    pub async fn known(&self, wanted: &[Known]) -> Result<HashSet<Known>, Error> {
+        let sites: Vec<Uuid> = wanted.iter().map(|(site, ..)| site.0).collect();
+        let uids: Vec<&[u8]> = wanted.iter().map(|(_, uid, _)| uid.0.as_slice()).collect();
+        let aliases: Vec<&str> = wanted.iter().map(|(.., alias)| alias.as_str()).collect();
+        let rows = sqlx::query(
+            "SELECT DISTINCT g.site_id, g.uid, g.alias
+             FROM unnest($1::uuid[], $2::bytea[], $3::text[]) AS w (site_id, uid, alias)
+             JOIN group_member g ON g.site_id = w.site_id AND g.uid = w.uid AND g.alias = w.alias",
+        )
+        .bind(&sites)
+        .bind(&uids)
+        .bind(&aliases)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|row| Ok((SiteId(row.try_get(0)?), uid(row.try_get(1)?)?, row.try_get(2)?))).collect()
     }
 }
 

@@ -39,9 +39,17 @@ impl Engine {
         let bodies: Vec<_> = wanted.bodies.into_iter().collect();
         let sites: Vec<SiteId> = wanted.sites.into_iter().collect();
         let settled: Vec<_> = wanted.settled.into_iter().collect();
+        let known: Vec<_> = wanted.known.into_iter().collect();
         let mut attempt = 0;
         loop {
-            match self.try_load(&members, &groups, &names, &bodies, &sites, &settled).await {
+            let load = async {
+                let mut facts = self.try_load(&members, &groups, &names, &bodies, &sites, &settled).await?;
+                if !known.is_empty() {
+                    facts.known = self.store.known(&known).await?;
+                }
+                Ok::<_, Error>(facts)
+            };
+            match load.await {
                 Ok(facts) => return Loaded::Ready(facts),
                 Err(error) if error.is_about_data() || matches!(error, Error::Unreadable(_)) => {
                     tracing::error!(

@@ -1,19 +1,22 @@
 //! What admins change. A change is decided once: what it came to is committed with it under the request's own key, and
 //! whoever repeats the request is told the same again.
 
-use tmtp_contract::{AdminAnswer, AdminChange, AdminOutcome, AdminRefusal, AdminRequest, Event};
-use tmtp_domain::{MemberStatus, NodeNum, SiteId, SiteStatus, Uid};
-use tmtp_store::{AdminRecord, Change, Settled};
+mod devices;
+mod groups;
+mod members;
+mod names;
+mod needs;
 
+use tmtp_contract::{AdminAnswer, AdminChange, AdminOutcome, AdminRefusal, AdminRequest, Event};
+use tmtp_domain::{SiteId, SiteStatus};
+use tmtp_store::{AdminRecord, Change, Settled, Suspension};
+
+pub(super) use self::needs::Needs;
 use super::decide::Call;
 use super::{Home, NodeKey, SessionKey, World};
 
 /// What a client is told whose site is not served any more.
 const SITE_SUSPENDED: &str = "site suspended";
-/// What a client is told whose member may not log in any more.
-const MEMBER_SUSPENDED: &str = "member suspended";
-/// What a client is told that an admin has sent away.
-const DISCONNECTED: &str = "disconnected by an admin";
 
 /// What a change came to, with what the audit log says of it.
 struct Changed {
@@ -22,6 +25,30 @@ struct Changed {
     before: Option<String>,
     /// As JSON.
     after: Option<String>,
+    /// It is to be remembered and noted.
+    is_noted: bool,
+}
+
+impl Changed {
+    /// What came of a change.
+    fn new(outcome: AdminOutcome) -> Self {
+        Self { outcome, before: None, after: None, is_noted: true }
+    }
+
+    /// What came of a request that changes nothing.
+    fn nothing(outcome: AdminOutcome) -> Self {
+        Self { is_noted: false, ..Self::new(outcome) }
+    }
+
+    fn after(mut self, after: &serde_json::Value) -> Self {
+        self.after = Some(after.to_string());
+        self
+    }
+
+    fn before(mut self, before: &serde_json::Value) -> Self {
+        self.before = Some(before.to_string());
+        self
+    }
 }
 
 /// Why a change was not made.
@@ -32,7 +59,19 @@ struct Refused {
 
 impl Refused {
     fn no_member() -> Self {
-        Self { reason: AdminRefusal::NotFound, text: "there is no member with this uid".to_owned() }
+        Self::not_found("there is no member with this uid")
+    }
+
+    fn not_found(text: impl Into<String>) -> Self {
+        Self { reason: AdminRefusal::NotFound, text: text.into() }
+    }
+
+    fn conflict(text: impl Into<String>) -> Self {
+        Self { reason: AdminRefusal::Conflict, text: text.into() }
+    }
+
+    fn invalid(text: impl Into<String>) -> Self {
+        Self { reason: AdminRefusal::Invalid, text: text.into() }
     }
 }
 
@@ -41,7 +80,8 @@ impl Home {
         let key = (request.once.key, request.once.text.clone());
         let answer = match world.facts.settled.get(&key) {
             Some(settled) => repeated(settled, &request.once.digest),
-            None => match self.change(call, &request.change, world) {
+            None => match self.change(call, request, world) {
+                Ok(changed) if !changed.is_noted => AdminAnswer::Done { outcome: changed.outcome },
                 Ok(changed) => {
                     let answer = AdminAnswer::Done { outcome: changed.outcome.clone() };
                     let settled = Settled { digest: request.once.digest, answer: written(&changed.outcome) };
@@ -84,13 +124,31 @@ impl Home {
     fn change(
         &mut self,
         call: Call,
-        change: &AdminChange,
+        request: &AdminRequest,
         world: &mut World<'_>,
     ) -> Result<Changed, Refused> {
-        match change {
-            AdminChange::SiteChanged => Ok(self.site_changed(call.site, world)),
-            AdminChange::MemberStatus { uid, status } => self.member_status(call.site, *uid, *status),
-            AdminChange::Disconnect { uid, node } => self.disconnect(call.site, *uid, *node),
+        let site = call.site;
+        match &request.change {
+            AdminChange::SiteChanged => Ok(self.site_changed(site, world)),
+            AdminChange::MemberStatus { uid, status } => self.member_status(site, *uid, *status),
+            AdminChange::Suspend { uid, reason, notice, until } => {
+                let suspension = Suspension { reason: reason.clone(), until: *until, by: request.once.key };
+                self.suspend(site, *uid, suspension, notice.as_deref())
+            }
+            AdminChange::Online { uid } => Ok(self.online(site, *uid)),
+            AdminChange::Disconnect { uid, node } => self.disconnect(site, *uid, *node),
+            AdminChange::DropQueue { uid, node } => self.drop_queue_of(site, *uid, *node),
+            AdminChange::RevokeNode { uid, node } => self.revoke_node(site, *uid, *node),
+            AdminChange::AddAlias { uid, alias } => self.add_alias(call, *uid, alias, world),
+            AdminChange::DropAlias { uid, alias } => self.drop_alias(site, *uid, alias, world),
+            AdminChange::Reserve { name } => self.reserve(site, name, world),
+            AdminChange::Release { name } => self.release(site, name, world),
+            AdminChange::Places { gid, founds, add, drop } => {
+                if *founds {
+                    self.found_group(site, gid, world)?;
+                }
+                self.change_places(call, gid, add, drop, world)
+            }
         }
     }
 
@@ -100,34 +158,7 @@ impl Home {
         if !served {
             self.close_sessions(|node| node.site == site, SITE_SUSPENDED);
         }
-        Changed { outcome: AdminOutcome::Site, before: None, after: None }
-    }
-
-    fn member_status(&mut self, site: SiteId, uid: Uid, status: MemberStatus) -> Result<Changed, Refused> {
-        let member = self.members.get_mut(&(site, uid)).ok_or_else(Refused::no_member)?;
-        let before = std::mem::replace(&mut member.status, status);
-        if before != status {
-            self.changes.push(Change::MemberStatus { site, uid, status });
-        }
-        if status != MemberStatus::Active {
-            self.close_sessions(|node| node.site == site && node.uid == uid, MEMBER_SUSPENDED);
-        }
-        let shown = |status: MemberStatus| format!(r#"{{"status":"{}"}}"#, status.as_str());
-        Ok(Changed {
-            outcome: AdminOutcome::Member { status },
-            before: Some(shown(before)),
-            after: Some(shown(status)),
-        })
-    }
-
-    fn disconnect(&mut self, site: SiteId, uid: Uid, node: Option<NodeNum>) -> Result<Changed, Refused> {
-        if !self.members.contains_key(&(site, uid)) {
-            return Err(Refused::no_member());
-        }
-        let one =
-            |key: NodeKey| key.site == site && key.uid == uid && node.is_none_or(|wanted| wanted == key.node);
-        let sessions = self.close_sessions(one, DISCONNECTED);
-        Ok(Changed { outcome: AdminOutcome::Closed { sessions }, before: None, after: None })
+        Changed::nothing(AdminOutcome::Site)
     }
 
     /// Ends the sessions of these nodes; their clients are told why. Says how many there were.

@@ -1,8 +1,8 @@
 //! Deciding commands, one after the other: the rules of the protocol on the state of the site.
 
 use tmtp_contract::{
-    AdminChange, Answer, Body, Command, Content, Digest, Effect, Envelope, Event, LoginRefusal, Message,
-    Receipt, ReceiptKey,
+    Answer, Body, Command, Content, Digest, Effect, Envelope, Event, LoginRefusal, Message, Receipt,
+    ReceiptKey,
 };
 use tmtp_domain::{
     Alias, BodyId, GatewayId, GroupEdit, Member, MsgId, NODES_MAX, NameHolder, Node, Owed, Posted, Recipient,
@@ -10,6 +10,7 @@ use tmtp_domain::{
 };
 use tmtp_store::Change;
 
+use super::admin::Needs;
 use super::posts::{Forward, Payload};
 use super::receipts::request_key;
 use super::{Facts, Home, NodeKey, Now, SessionKey, Wanted, World};
@@ -101,12 +102,13 @@ impl Home {
             }
             Command::Admin(request) => {
                 wanted.settled.insert((request.once.key, request.once.text.clone()));
-                match &request.change {
-                    AdminChange::MemberStatus { uid, .. } | AdminChange::Disconnect { uid, .. } => {
-                        users.push(*uid);
-                    }
-                    AdminChange::SiteChanged => {}
+                let needs = Needs::of(&request.change);
+                users.extend(needs.users);
+                groups.extend(needs.group);
+                for text in needs.names {
+                    name(text);
                 }
+                wanted.known.extend(needs.known.map(|(uid, alias)| (site, uid, alias.to_owned())));
             }
             Command::Detach | Command::Present { .. } | Command::NewNode { .. } | Command::Acks { .. } => {}
         }
@@ -381,8 +383,10 @@ impl Home {
     }
 
     pub(super) fn all_nodes(&self, site: SiteId, uid: Uid) -> Vec<Owed> {
-        let nodes = |member: &Member| member.nodes.iter().map(|node| node.num).collect();
-        self.members.get(&(site, uid)).map(|member| Owed { uid, nodes: nodes(member) }).into_iter().collect()
+        let nodes = |member: &Member| member.nodes.iter().map(|node| node.num).collect::<Vec<_>>();
+        let member = self.members.get(&(site, uid)).filter(|member| member.receives());
+        let nodes = member.map(nodes).filter(|nodes| !nodes.is_empty());
+        nodes.map(|nodes| Owed { uid, nodes }).into_iter().collect()
     }
 }
 

@@ -82,13 +82,13 @@ impl Home {
         self.answer(call, Answer::Done);
     }
 
-    fn set_place(&mut self, site: SiteId, gid: &str, uid: Uid, place: Membership) {
+    pub(super) fn set_place(&mut self, site: SiteId, gid: &str, uid: Uid, place: Membership) {
         self.groups.entry((site, gid.to_owned())).or_default().set(uid, place.clone());
         self.changes.push(Change::Place { site, gid: gid.to_owned(), uid, place });
     }
 
     /// Tells those who belong to the group now, and the sender's other nodes.
-    fn tell_group(
+    pub(super) fn tell_group(
         &mut self,
         call: Call,
         node: NodeKey,

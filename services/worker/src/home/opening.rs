@@ -49,7 +49,8 @@ impl Home {
             return self.answer(call, Answer::NotLoggedIn(LoginRefusal::RegistrationClosed));
         }
         if !repeated {
-            let member = Member { uid, status: MemberStatus::Active, nodes: vec![Node { num, secret }] };
+            let nodes = vec![Node { num, secret }];
+            let member = Member { uid, status: MemberStatus::Active, nodes, revoked: Vec::new() };
             self.members.insert((site, uid), member);
             self.changes.push(Change::Member { site, uid });
             self.changes.push(Change::Node { site, uid, num, secret, label });
@@ -85,6 +86,7 @@ impl Home {
             _ => {}
         }
         self.start_session(call, node, 0);
+        self.see(node);
         self.answer(call, Answer::LoggedIn { node: num, ohi: self.shown_to(call.site, uid) });
 
         let key = login_key(node, call.from);
@@ -130,8 +132,14 @@ impl Home {
     /// Ends a session, if it is open: its node is free, what was in flight waits again, and its user may be offline.
     pub fn end_session(&mut self, key: SessionKey) {
         if let Some(node) = self.close_session(key) {
+            self.see(node);
             self.end_presence(key, node);
         }
+    }
+
+    /// A session has begun or ended there.
+    fn see(&mut self, NodeKey { site, uid, node }: NodeKey) {
+        self.changes.push(Change::NodeSeen { site, uid, node });
     }
 
     fn close_session(&mut self, key: SessionKey) -> Option<NodeKey> {
@@ -199,6 +207,7 @@ impl Home {
         let closed: Vec<_> = gone.iter().map(|key| (*key, self.close_session(*key))).collect();
         for (key, node) in closed {
             if let Some(node) = node {
+                self.see(node);
                 self.end_presence(key, node);
             }
         }

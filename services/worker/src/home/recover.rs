@@ -47,6 +47,7 @@ impl Home {
                 }
             }
             Effect::Copied { site, uid, from, to } => self.copy_queue(site, uid, from, to),
+            Effect::Dropped { site, uid, node } => self.drop_queue(NodeKey { site, uid, node }),
             Effect::Receipt(receipt) => self.receipts.add(receipt),
         }
     }

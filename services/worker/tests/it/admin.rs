@@ -11,10 +11,10 @@ use uuid::Uuid;
 use crate::rig::{ANN, BEN, G1, G2, HERE, Rig, THERE, Told, login, post};
 
 /// An admin server.
-const ADMIN: GatewayId = GatewayId(Uuid::from_u128(31));
-const NOBODY: Uid = Uid([9; 20]);
+pub const ADMIN: GatewayId = GatewayId(Uuid::from_u128(31));
+pub const NOBODY: Uid = Uid([9; 20]);
 
-fn request(text: &str, change: AdminChange) -> AdminRequest {
+pub fn request(text: &str, change: AdminChange) -> AdminRequest {
     AdminRequest {
         id: RequestId(Uuid::from_u128(41)),
         once: Once { key: KeyId(Uuid::from_u128(51)), text: text.into(), digest: [7; 32] },
@@ -23,13 +23,13 @@ fn request(text: &str, change: AdminChange) -> AdminRequest {
     }
 }
 
-fn ask(rig: &mut Rig, request: AdminRequest) -> Told {
+pub fn ask(rig: &mut Rig, request: AdminRequest) -> Told {
     let command = Command::Admin(Box::new(request));
     rig.run_envelope(ADMIN, Envelope { site: HERE, session: SessionId(0), seq: 0, trace: None, command })
 }
 
 /// What the admin server was told.
-fn answer(told: &Told) -> AdminAnswer {
+pub fn answer(told: &Told) -> AdminAnswer {
     let answers: Vec<_> = told
         .0
         .answers
@@ -45,7 +45,7 @@ fn answer(told: &Told) -> AdminAnswer {
 }
 
 /// Whose sessions were closed.
-fn closed(told: &Told) -> Vec<(GatewayId, u64)> {
+pub fn closed(told: &Told) -> Vec<(GatewayId, u64)> {
     let closed = |(gateway, event): &(GatewayId, Event)| match event {
         Event::Close { session, .. } => Some((*gateway, session.0)),
         _ => None,
@@ -55,7 +55,7 @@ fn closed(told: &Told) -> Vec<(GatewayId, u64)> {
     closed
 }
 
-fn records(rig: &Rig) -> Vec<&AdminRecord> {
+pub fn records(rig: &Rig) -> Vec<&AdminRecord> {
     let changes = rig.commits.iter().flat_map(|commit| &commit.changes);
     changes
         .filter_map(|change| match change {

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
 
 mod admin;
+mod admin_members;
 mod delivery;
 mod engine;
 mod groups;

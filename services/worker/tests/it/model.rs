@@ -31,12 +31,13 @@ pub enum Op {
     Toggle(u8),
     /// Posts from a node to some users, with some kind of body.
     Post(u8, u8),
-    /// A new alias: an urgent message to the user's nodes.
+    /// A new alias: an urgent message to the user's nodes. Where nobody is logged in, an admin drops what the node is owed.
     Alias(u8),
     /// A new node, which is owed whatever the one that asks is owed.
     NewNode(u8),
     /// Sends some earlier request of the node again.
     Resend(u8, u8),
+
     /// Acks some of what was delivered.
     Ack(u8, u8),
 }

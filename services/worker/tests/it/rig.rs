@@ -14,7 +14,7 @@ use tmtp_domain::{
     Epoch, GatewayId, Member, MemberStatus, MsgId, Node, NodeNum, Posted, Recipient, RecipientKind,
     Registration, SecretHash, SessionId, ShardId, Site, SiteId, SiteStatus, Uid,
 };
-use tmtp_store::{OwnedShard, PageRequest, Recovery, ShardCommit};
+use tmtp_store::{Change, OwnedShard, PageRequest, Recovery, ShardCommit};
 use tmtp_worker::home::{Facts, Home, Limits, Now, Outbox, ReadPage, Window, World};
 use uuid::Uuid;
 
@@ -105,7 +105,7 @@ impl Rig {
     pub fn member(&mut self, site: SiteId, uid: Uid, nodes: i16) {
         let node = |num| Node { num: NodeNum(num), secret: secret(uid, num) };
         let nodes = (1..=nodes).map(node).collect();
-        self.home.learn(site, Member { uid, status: MemberStatus::Active, nodes });
+        self.home.learn(site, Member { uid, status: MemberStatus::Active, nodes, revoked: Vec::new() });
     }
 
     /// Applies a session's next command.
@@ -140,6 +140,11 @@ impl Rig {
     /// Commits, feeds and tells.
     pub fn settle(&mut self) -> Told {
         if let Some(commit) = self.home.take_commit(false).unwrap() {
+            for change in &commit.changes {
+                if let Change::DropInbox { site, uid, node } = change {
+                    self.rows.remove(&(*site, *uid, *node));
+                }
+            }
             self.home.committed(&commit, self.now);
             self.commits.push(commit);
         }

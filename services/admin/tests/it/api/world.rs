@@ -9,10 +9,14 @@ use axum::body::Body;
 use axum::extract::connect_info::MockConnectInfo;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Value, json};
-use tmtp_admin::{AdminMetrics, Config};
-use tmtp_chassis::Health;
-use tmtp_domain::{KeyMode, KeySecret, Role, SiteId};
+use tmtp_admin::{AdminMetrics, Changes, Config, Patience};
+use tmtp_bus::Bus;
+use tmtp_chassis::{Context, Health};
+use tmtp_contract::{Command, CommandEntry, Envelope};
+use tmtp_domain::{GatewayId, KeyMode, KeySecret, Role, SessionId, Site, SiteId};
 use tmtp_store::{NewApiKey, Store};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
@@ -78,6 +82,26 @@ impl World {
         let mut world = Self { store, url, config, router, operator: String::new() };
         world.operator = world.key(Role::Operator, None).await;
         world
+    }
+
+    /// A deployment with a worker, which is asked for changes.
+    pub async fn with_worker() -> (Self, Working) {
+        let mut world = Self::new().await;
+        let redis = tmtp_testkit::fresh_redis();
+        let mut config = tmtp_worker::Config::default();
+        config.postgres.url = world.url.as_str().into();
+        config.redis.url = redis.as_str().into();
+        config.journal.spill_after = Duration::from_millis(200);
+        // The sessions of a test have a gateway that says nothing.
+        config.shards.gateway_lease = DEADLINE * 10;
+        let cx = Context::new(config);
+        let worker = tokio::spawn(tmtp_worker::serve(cx.clone()));
+        tokio::time::timeout(DEADLINE, cx.health.wait_ready()).await.unwrap();
+        let bus = Bus::connect(&redis).await.unwrap();
+        let changes = Changes::new(bus.clone(), Patience::default());
+        tokio::spawn(changes.clone().listen(CancellationToken::new()));
+        world.router = routes(world.config.clone(), world.store.clone(), Some(changes));
+        (world, Working { bus, gateway: GatewayId(Uuid::new_v4()), sessions: 0, cx, worker })
     }
 
     /// From now on the API's database is not there.
@@ -171,12 +195,51 @@ impl World {
     }
 }
 
+/// A worker that runs until it is dropped, and a gateway that publishes and does not listen.
+pub struct Working {
+    bus: Bus,
+    gateway: GatewayId,
+    sessions: u64,
+    cx: Context<tmtp_worker::Config>,
+    worker: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.worker.abort();
+        self.cx.life.start_abort("the test is over");
+    }
+}
+
+impl Working {
+    /// Opens a session, and names it.
+    pub async fn open(&mut self, site: &Site, command: Command) -> u64 {
+        self.sessions += 1;
+        self.publish(site, self.sessions, 1, command).await;
+        self.sessions
+    }
+
+    pub async fn publish(&self, site: &Site, session: u64, seq: u64, command: Command) {
+        let envelope = Envelope { site: site.id, session: SessionId(session), seq, trace: None, command };
+        let entry = tmtp_contract::encode(&CommandEntry::new(self.gateway, vec![envelope])).unwrap();
+        self.bus.append_commands(&[(site.shard, entry)]).await.unwrap();
+    }
+}
+
 fn router(config: Config, store: Store) -> Router {
+    routes(config, store, None)
+}
+
+fn routes(config: Config, store: Store, changes: Option<Changes>) -> Router {
     let health = Health::new();
     health.ready();
     let metrics = AdminMetrics::register(&tmtp_chassis::prometheus::Registry::new()).unwrap();
-    tmtp_admin::router(Arc::new(config), store, health, metrics)
-        .layer(MockConnectInfo(SocketAddr::from(([192, 0, 2, 7], 4_711))))
+    let config = Arc::new(config);
+    let router = match changes {
+        Some(changes) => tmtp_admin::router_with(config, store, health, metrics, changes),
+        None => tmtp_admin::router(config, store, health, metrics),
+    };
+    router.layer(MockConnectInfo(SocketAddr::from(([192, 0, 2, 7], 4_711))))
 }
 
 /// The id in an answer of the API.

@@ -10,7 +10,8 @@ use proptest::prelude::*;
 use tmtp_contract::{
     AdminAnswer, AdminChange, AdminOutcome, AdminRefusal, AdminRequest, Answer, Attach, AuditNote, Body,
     BodyRef, Command, CommandEntry, Content, DataInfo, Digest, Effect, Envelope, Event, EventEntry,
-    JournalEntry, LoginRefusal, Message, MessageRecord, Once, Receipt, ReceiptKey, Showing, VERSION,
+    JournalEntry, LoginRefusal, Message, MessageRecord, NewPlace, Once, Receipt, ReceiptKey, Showing,
+    VERSION,
 };
 use tmtp_domain::{
     BodyId, Epoch, GatewayId, GroupAct, GroupEdit, KeyId, MemberStatus, MsgId, NodeNum, OhiAct, OhiItem,
@@ -141,7 +142,7 @@ fn talk() -> BoxedStrategy<Command> {
 }
 
 fn member_status() -> impl Strategy<Value = MemberStatus> {
-    prop::sample::select(vec![MemberStatus::Active, MemberStatus::Suspended])
+    prop::sample::select(vec![MemberStatus::Active, MemberStatus::Suspended, MemberStatus::Deactivated])
 }
 
 fn admin_request() -> BoxedStrategy<AdminRequest> {
@@ -149,6 +150,21 @@ fn admin_request() -> BoxedStrategy<AdminRequest> {
         Just(AdminChange::SiteChanged),
         (uid(), member_status()).prop_map(|(uid, status)| AdminChange::MemberStatus { uid, status }),
         (uid(), option::of(node())).prop_map(|(uid, node)| AdminChange::Disconnect { uid, node }),
+        (uid(), text(), option::of(text()), option::of(any::<i64>()))
+            .prop_map(|(uid, reason, notice, until)| AdminChange::Suspend { uid, reason, notice, until }),
+        uid().prop_map(|uid| AdminChange::Online { uid }),
+        (uid(), node()).prop_map(|(uid, node)| AdminChange::DropQueue { uid, node }),
+        (uid(), node()).prop_map(|(uid, node)| AdminChange::RevokeNode { uid, node }),
+        (uid(), text()).prop_map(|(uid, alias)| AdminChange::AddAlias { uid, alias }),
+        (uid(), text()).prop_map(|(uid, alias)| AdminChange::DropAlias { uid, alias }),
+        text().prop_map(|name| AdminChange::Reserve { name }),
+        text().prop_map(|name| AdminChange::Release { name }),
+        (text(), any::<bool>(), vec((uid(), text()), 0..3), vec(uid(), 0..3)).prop_map(
+            |(gid, founds, add, drop)| {
+                let add = add.into_iter().map(|(uid, alias)| NewPlace { uid, alias }).collect();
+                AdminChange::Places { gid, founds, add, drop }
+            }
+        ),
     ];
     let once = (uuid(), text(), any::<[u8; 32]>()).prop_map(|(key, text, digest)| Once {
         key: KeyId(key),
@@ -173,6 +189,10 @@ fn admin_answer() -> BoxedStrategy<AdminAnswer> {
         Just(AdminAnswer::Done { outcome: AdminOutcome::Site }),
         member_status().prop_map(|status| AdminAnswer::Done { outcome: AdminOutcome::Member { status } }),
         any::<u32>().prop_map(|sessions| AdminAnswer::Done { outcome: AdminOutcome::Closed { sessions } }),
+        Just(AdminAnswer::Done { outcome: AdminOutcome::Changed }),
+        vec(node(), 0..3).prop_map(|nodes| AdminAnswer::Done { outcome: AdminOutcome::Online { nodes } }),
+        vec(option::of(text()), 0..3)
+            .prop_map(|refusals| AdminAnswer::Done { outcome: AdminOutcome::Places { refusals } }),
         (prop::sample::select(reasons.to_vec()), text())
             .prop_map(|(reason, text)| AdminAnswer::Refused { reason, text }),
     ]
@@ -325,6 +345,7 @@ fn effect() -> BoxedStrategy<Effect> {
             from,
             to
         }),
+        (site(), uid(), node()).prop_map(|(site, uid, node)| Effect::Dropped { site, uid, node }),
         receipt().prop_map(Effect::Receipt),
     ]
     .boxed()

@@ -133,9 +133,12 @@ variants!(Command {
     Post { .. }, PostNotify { .. }, Ping { .. }, GroupInvite { .. }, GroupEdit { .. }, OhiEdit { .. }, Admin(_),
     Acks { .. }
 });
-variants!(AdminChange { SiteChanged, MemberStatus { .. }, Disconnect { .. } });
+variants!(AdminChange {
+    SiteChanged, MemberStatus { .. }, Suspend { .. }, Online { .. }, DropQueue { .. }, RevokeNode { .. },
+    AddAlias { .. }, DropAlias { .. }, Reserve { .. }, Release { .. }, Places { .. }, Disconnect { .. }
+});
 variants!(AdminAnswer { Done { .. }, Refused { .. } });
-variants!(AdminOutcome { Site, Member { .. }, Closed { .. } });
+variants!(AdminOutcome { Site, Member { .. }, Changed, Online { .. }, Places { .. }, Closed { .. } });
 variants!(AdminRefusal { NotFound, Conflict, Invalid, Reused, Internal });
 variants!(GroupEdit { Join { .. }, Alias { .. }, Drop { .. } });
 variants!(GroupAct { Invite, Join, Alias, Drop });
@@ -149,7 +152,7 @@ variants!(Answer {
     Registered { .. }, LoggedIn { .. }, NotLoggedIn(_), Attached, Done, Posted { .. }, Refused(_)
 });
 variants!(LoginRefusal { Failed, AlreadyConnected, RegistrationClosed, RegistrationFailed });
-variants!(Effect { Queued { .. }, Acked { .. }, Copied { .. }, Receipt(_) });
+variants!(Effect { Queued { .. }, Acked { .. }, Copied { .. }, Dropped { .. }, Receipt(_) });
 variants!(Content {
     Delivery { .. }, Login, NewAlias { .. }, NewNode { .. }, Notify { .. }, Ping { .. }, Invite { .. },
     Member { .. }, OhiEdit { .. }

@@ -249,6 +249,7 @@ fn member(uid: Uid) -> Option<Member> {
     (1..=USERS).contains(&user).then(|| Member {
         uid,
         status: MemberStatus::Active,
+        revoked: Vec::new(),
         nodes: nodes(user).map(node).collect(),
     })
 }
@@ -334,7 +335,7 @@ impl Rules {
         };
         let alias = |(name, holder): (&String, &NameHolder)| match holder {
             NameHolder::Member(uid) => Some((name.clone(), user(*uid))),
-            NameHolder::Group => None,
+            NameHolder::Group | NameHolder::Reserved => None,
         };
         Reference {
             aliases: self.names.iter().filter_map(alias).collect(),

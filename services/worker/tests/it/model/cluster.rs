@@ -6,15 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tmtp_contract::{Body, BodyRef, Command, DataInfo, Digest, Envelope, MessageRecord};
+use tmtp_contract::{
+    AdminChange, AdminRequest, AuditNote, Body, BodyRef, Command, DataInfo, Digest, Envelope, MessageRecord,
+    Once,
+};
 use tmtp_domain::{
-    BodyId, GatewayId, MsgId, Recipient, RecipientKind, SecretHash, Site, SiteId, Uid, WorkerId,
+    BodyId, GatewayId, MsgId, NodeNum, Recipient, RecipientKind, RequestId, SecretHash, SessionId, Site,
+    SiteId, Uid, WorkerId,
 };
 use tmtp_store::{Commit, CommitError, OwnedShard, RowMessage, ShardCommit, Spilled};
 use tmtp_worker::home::{Facts, Home, Limits, Now, ReadPage, Wanted, Window, World};
 use uuid::Uuid;
 
-use super::database::Database;
+use super::database::{Database, KEY};
 use super::gateway::{Gateway, WINDOW};
 use super::reference::{Node, Reference};
 use super::{Fate, Op, Step};
@@ -29,6 +33,8 @@ const LIMITS: Limits = Limits {
 /// Users, who stay the same for the whole case. More of them, or more nodes, would only meet less often.
 const USERS: u8 = 3;
 const NODES_MAX: usize = 3;
+/// An admin server.
+const ADMIN: GatewayId = GatewayId(Uuid::from_u128(0xAD));
 /// Nanoseconds since 1970: some time in 2026.
 const START: u64 = 1_790_000_000_000_000_000;
 /// By how much the clock of the next owner may be behind (ns).
@@ -123,6 +129,7 @@ impl<'d> Cluster<'d> {
         let open = self.gateway.session_at(node).map(|(id, session)| (id, session.ready, session.closing));
         let (id, ready) = match (op, open) {
             (Op::Toggle(_), None) => return self.log_in(node),
+            (Op::Alias(_), None) => return self.drop_queue(node),
             (_, None | Some((_, _, true))) => return,
             (_, Some((id, ready, false))) => (id, ready),
         };
@@ -143,6 +150,22 @@ impl<'d> Cluster<'d> {
     fn log_in(&mut self, node: Node) {
         let secret = self.reference.password(node);
         self.gateway.open(node, Command::Login { uid: node.0, secret });
+    }
+
+    /// An admin drops what a node is owed, behind all that clients have done. The sweep removes its bodies.
+    fn drop_queue(&mut self, (uid, node): Node) {
+        self.publish(usize::MAX);
+        self.made += 1;
+        self.lost_removals = true;
+        let request = AdminRequest {
+            id: RequestId(Uuid::from_u128(u128::from(self.made))),
+            once: Once { key: KEY, text: self.made.to_string(), digest: [0; 32] },
+            note: AuditNote { action: "test".into(), target: "it".into(), from: "192.0.2.1".into() },
+            change: AdminChange::DropQueue { uid, node: NodeNum(node) },
+        };
+        let command = Command::Admin(Box::new(request));
+        let envelope = Envelope { site: self.site, session: SessionId(0), seq: 0, trace: None, command };
+        self.stream.push(((7, self.stream.len() as u64 + 1), ADMIN, vec![envelope]));
     }
 
     /// A request that was not made before.
@@ -168,7 +191,9 @@ impl<'d> Cluster<'d> {
                 };
                 Command::Post { digest, recipients, data, body }
             }
-            Op::Toggle(_) | Op::Resend(..) | Op::Ack(..) => panic!("{op:?} makes no request"),
+            Op::Toggle(_) | Op::Resend(..) | Op::Ack(..) => {
+                panic!("{op:?} makes no request")
+            }
         }
     }
 

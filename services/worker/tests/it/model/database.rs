@@ -4,14 +4,16 @@
 use std::time::Duration;
 
 use sqlx::{PgPool, Row};
-use tmtp_domain::{MsgId, Registration, Site, SiteId, WorkerId};
-use tmtp_store::{CreateSite, OwnedShard, Store};
+use tmtp_domain::{KeyId, MsgId, Registration, Role, Site, SiteId, WorkerId};
+use tmtp_store::{CreateSite, NewApiKey, OwnedShard, Store};
 use uuid::Uuid;
 
 use super::reference::Node;
 
 /// A lease that no case outlives.
 const LEASE: Duration = Duration::from_hours(1);
+/// The key of an admin.
+pub const KEY: KeyId = KeyId(Uuid::from_u128(0xC));
 /// For a connection.
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -26,13 +28,27 @@ impl Database {
         let url = tmtp_testkit::fresh_database();
         let store = Store::connect(&url, 4, DEADLINE).await.unwrap();
         store.migrate(1).await.unwrap();
+        let mut tx = store.admin().await.unwrap();
+        let key = NewApiKey {
+            id: KEY.0,
+            hash: [0; 32],
+            name: "of the test".into(),
+            role: Role::Operator,
+            scopes: None,
+            sites: None,
+            created_by: None,
+            expires_at: None,
+        };
+        tx.create_key(&key).await.unwrap();
+        tx.commit().await.unwrap();
         Self { store, pool: PgPool::connect(&url).await.unwrap() }
     }
 
     /// Forgets all earlier cases, also those that failed half-way, and makes an open site.
     pub async fn begin(&self) -> Site {
         sqlx::raw_sql(
-            "TRUNCATE journal, receipts, message, inbox, body, group_member, name, node, member, site_domain, site, worker;
+            "TRUNCATE journal, receipts, message, inbox, body, group_member, name, node, member, site_domain, site, worker,
+                 idempotency;
              UPDATE shard SET owner = NULL, last_entry_ms = 0, last_entry_seq = 0, last_msg_id = 0",
         )
         .execute(&self.pool)

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use tmtp_contract::{Body, Command, Content, Digest, Envelope, Message};
+use tmtp_contract::{AdminChange, Body, Command, Content, Digest, Envelope, Message};
 use tmtp_domain::{BodyId, Epoch, GatewayId, MsgId, Posted, SecretHash, Uid};
 
 /// A node of the site.
@@ -86,6 +86,11 @@ impl Reference {
         match &envelope.command {
             Command::Present { epoch } if self.waiting == Some(*epoch) => self.waiting = None,
             Command::Present { .. } => {}
+            Command::Admin(request) => {
+                if let AdminChange::DropQueue { uid, node } = request.change {
+                    self.owed.get_mut(&(uid, node.0)).unwrap().clear();
+                }
+            }
             Command::Register { uid, secret, .. } => {
                 let node = (*uid, 1);
                 self.owed.entry(node).or_default();

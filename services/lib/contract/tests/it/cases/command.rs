@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tmtp_contract::{
     AdminChange, AdminRequest, Attach, AuditNote, Body, BodyRef, Command, CommandEntry, DataInfo, Digest,
-    Envelope, Once, Showing, VERSION, Versioned,
+    Envelope, NewPlace, Once, Showing, VERSION, Versioned,
 };
 use tmtp_domain::{
     BodyId, Epoch, GatewayId, GroupEdit, KeyId, MemberStatus, MsgId, NodeNum, OhiAct, OhiItem, Recipient,
@@ -72,6 +72,66 @@ fn admin() -> Vec<Case> {
             "v1/command/admin_disconnect_node",
             "the session of one node is closed",
             asked(AdminChange::Disconnect { uid: uid(0x40), node: Some(NodeNum(2)) }),
+        ),
+        one(
+            "v1/command/admin_deactivate",
+            "a member is deactivated",
+            asked(AdminChange::MemberStatus { uid: uid(0x40), status: MemberStatus::Deactivated }),
+        ),
+        one(
+            "v1/command/admin_suspend",
+            "a member is suspended for a while",
+            asked(AdminChange::Suspend {
+                uid: uid(0x40),
+                reason: "unpaid".into(),
+                notice: Some("call us".into()),
+                until: Some(1_790_000_000_000),
+            }),
+        ),
+        one(
+            "v1/command/admin_online",
+            "which nodes have a session?",
+            asked(AdminChange::Online { uid: uid(0x40) }),
+        ),
+        one(
+            "v1/command/admin_drop_queue",
+            "what a node is owed is forgotten",
+            asked(AdminChange::DropQueue { uid: uid(0x40), node: NodeNum(2) }),
+        ),
+        one(
+            "v1/command/admin_revoke",
+            "a node ends",
+            asked(AdminChange::RevokeNode { uid: uid(0x40), node: NodeNum(2) }),
+        ),
+        one(
+            "v1/command/admin_alias",
+            "a member gets an alias",
+            asked(AdminChange::AddAlias { uid: uid(0x40), alias: "Ann Bell".into() }),
+        ),
+        one(
+            "v1/command/admin_unalias",
+            "an alias is taken away",
+            asked(AdminChange::DropAlias { uid: uid(0x40), alias: "Ann Bell".into() }),
+        ),
+        one(
+            "v1/command/admin_reserve",
+            "a name is reserved",
+            asked(AdminChange::Reserve { name: "postmaster".into() }),
+        ),
+        one(
+            "v1/command/admin_release",
+            "a name is free again",
+            asked(AdminChange::Release { name: "postmaster".into() }),
+        ),
+        one(
+            "v1/command/admin_places",
+            "a group is made",
+            asked(AdminChange::Places {
+                gid: "the group".into(),
+                founds: true,
+                add: vec![NewPlace { uid: uid(0x40), alias: "Ann Bell".into() }],
+                drop: vec![uid(0x50)],
+            }),
         ),
     ]
 }

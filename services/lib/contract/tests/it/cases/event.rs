@@ -192,6 +192,23 @@ fn admin() -> Vec<Case> {
             "sessions were closed for an admin",
             AdminAnswer::Done { outcome: AdminOutcome::Closed { sessions: 3 } },
         ),
+        answered(
+            "v1/event/admin_changed",
+            "an admin's change was committed",
+            AdminAnswer::Done { outcome: AdminOutcome::Changed },
+        ),
+        answered(
+            "v1/event/admin_online",
+            "which nodes have a session",
+            AdminAnswer::Done { outcome: AdminOutcome::Online { nodes: vec![NodeNum(1), NodeNum(4)] } },
+        ),
+        answered(
+            "v1/event/admin_places",
+            "who belongs to a group was changed, but for one",
+            AdminAnswer::Done {
+                outcome: AdminOutcome::Places { refusals: vec![None, Some("no such member".into())] },
+            },
+        ),
         refused("v1/event/admin_not_found", "nothing to change", AdminRefusal::NotFound, "no such member"),
         refused("v1/event/admin_conflict", "does not go with the rest", AdminRefusal::Conflict, "taken"),
         refused("v1/event/admin_invalid", "makes no sense", AdminRefusal::Invalid, "too short"),

@@ -20,6 +20,12 @@ pub(super) fn cases() -> Vec<Case> {
         .collect();
     let all = effects().into_iter().map(|(_, _, effect)| effect).collect();
     cases.push(written("v1/journal/several", "several effects", Value::Journal(entry(all))));
+    let dropped = Effect::Dropped { site: SiteId(uuid(0x20)), uid: uid(0x40), node: NodeNum(3) };
+    cases.push(written(
+        "v1/journal/dropped",
+        "what a node is owed is forgotten",
+        Value::Journal(entry(vec![dropped])),
+    ));
     cases.push(written("v1/journal/none", "an entry without effects", Value::Journal(entry(Vec::new()))));
     cases.push(written(
         "v1/receipts/two",

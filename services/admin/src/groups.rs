@@ -1,0 +1,319 @@
+//! Groups of a site, and who belongs to them.
+
+use axum::Json;
+use axum::http::{StatusCode, Uri};
+use serde::{Deserialize, Serialize};
+use tmtp_contract::{AdminChange, AdminOutcome, NewPlace};
+use tmtp_domain::Site;
+use tmtp_store::{GroupPlace, GroupRecord, MemberFilter};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::api::ask::{Done, Todo};
+use crate::api::caller::{Caller, may};
+use crate::api::change::{Answer, OnceParams, Shown, Stop};
+use crate::api::id::SiteRef;
+use crate::api::openapi::{ChangeRefusals, Refusals};
+use crate::api::page::{List, Listing, PageParams};
+use crate::api::payload::{Payload, Place, Sent};
+use crate::api::time::Time;
+use crate::api::uid::UidText;
+use crate::api::{Api, Problem};
+
+/// Members that one request may add and drop: everybody in the group is told of each.
+const CHANGES_MAX: usize = 100;
+
+/// The routes of this file.
+pub(crate) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(show))
+        .routes(routes!(list_members, change_members))
+}
+
+/// A group.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct GroupShown {
+    /// Its name, which is what members call it by.
+    gid: String,
+    created_at: Time,
+    /// How many belong to it.
+    members: i64,
+    /// How many are invited and have not joined.
+    invited: i64,
+}
+
+/// A group to be.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewGroup {
+    /// Its name: at least 8 octets, printable, and nobody's alias.
+    #[schema(min_length = 2, max_length = 255, example = "The team")]
+    gid: String,
+    /// Who belongs to it.
+    #[schema(min_items = 1, max_items = 100)]
+    members: Vec<Somebody>,
+}
+
+/// A group that was made.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct MadeGroup {
+    group: GroupShown,
+    /// What became of each member, in the order of the request.
+    results: Vec<PlaceResult>,
+}
+
+/// A member, by one of the two. With an alias, the group knows the member by that; else by its oldest one.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Somebody {
+    /// Its uid.
+    uid: Option<UidText>,
+    /// Its alias.
+    #[schema(max_length = 255)]
+    alias: Option<String>,
+}
+
+/// Who is to belong to a group from now on, and who is not.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GroupChange {
+    /// They belong to it, without having to join.
+    #[serde(default)]
+    #[schema(max_items = 100)]
+    add: Vec<Somebody>,
+    /// They do not, and come back only when they are added or invited.
+    #[serde(default)]
+    #[schema(max_items = 100)]
+    drop: Vec<Somebody>,
+}
+
+/// What became of a member.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct PlaceResult {
+    /// Who; null when nobody has the alias.
+    #[schema(required = true)]
+    uid: Option<UidText>,
+    /// True when it is as it was to be.
+    ok: bool,
+    /// Why it is not.
+    #[schema(required = true)]
+    error: Option<String>,
+}
+
+/// What became of the members, in the order of the request: first those to add, then those to drop.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PlaceResults {
+    results: Vec<PlaceResult>,
+}
+
+/// Somebody's place in a group.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct GroupMember {
+    uid: UidText,
+    /// Under which alias the group knows the member.
+    alias: String,
+    /// `joined` ones receive, `invited` ones may join, `barred` ones were dropped.
+    #[schema(example = "joined")]
+    status: String,
+}
+
+/// No filters.
+#[derive(Debug, Serialize, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NoFilter {}
+
+impl GroupShown {
+    fn of(record: GroupRecord) -> Self {
+        Self {
+            gid: record.gid,
+            created_at: Time(record.created_at),
+            members: record.joined,
+            invited: record.invited,
+        }
+    }
+}
+
+/// List groups
+#[utoipa::path(get, path = "/v1/sites/{site}/groups", operation_id = "list_groups", tag = "groups",
+    security(("key" = ["members:read"])),
+    params(("site" = SiteRef, Path, description = "The site's id"), PageParams),
+    responses((status = 200, description = "By name", body = List<GroupShown>), Refusals))]
+pub(crate) async fn list(
+    caller: Caller<may::ReadMembers>,
+    Place(site): Place<SiteRef>,
+    listing: Listing<NoFilter, String>,
+) -> Shown<List<GroupShown>> {
+    let id = caller.known_site(site).await?.id;
+    let rows = caller.api.store.group_records(id, listing.after.as_deref(), listing.fetch()).await?;
+    let path = format!("/v1/sites/{site}/groups");
+    Ok(Json(listing.page(&path, rows, |row| row.gid.clone(), GroupShown::of)))
+}
+
+/// Show a group
+#[utoipa::path(get, path = "/v1/sites/{site}/groups/{gid}", operation_id = "get_group", tag = "groups",
+    security(("key" = ["members:read"])),
+    params(("site" = SiteRef, Path, description = "The site's id"), ("gid" = String, Path, description = "Its name")),
+    responses((status = 200, description = "The group", body = GroupShown), Refusals))]
+pub(crate) async fn show(
+    caller: Caller<may::ReadMembers>,
+    Place((site, gid)): Place<(SiteRef, String)>,
+) -> Shown<GroupShown> {
+    let site = caller.known_site(site).await?;
+    Ok(Json(find(&caller, &site, &gid).await?))
+}
+
+/// Make a group
+///
+/// Its members belong to it at once, and their clients are told by the ordinary messages.
+#[utoipa::path(post, path = "/v1/sites/{site}/groups", operation_id = "create_group", tag = "groups",
+    security(("key" = ["members:write"])),
+    params(("site" = SiteRef, Path, description = "The site's id"), OnceParams), request_body = NewGroup,
+    responses((status = 201, description = "The group", body = MadeGroup), ChangeRefusals))]
+pub(crate) async fn create(
+    caller: Caller<may::WriteMembers>,
+    Place(site): Place<SiteRef>,
+    new: Payload<NewGroup>,
+) -> Answer {
+    let site = caller.known_site(site).await?;
+    if !(1..=CHANGES_MAX).contains(&new.value.members.len()) {
+        return Err(Problem::invalid("members", format!("name 1 to {CHANGES_MAX} members")).into());
+    }
+    let wanted = Wanted { gid: &new.value.gid, founds: true, add: &new.value.members, drop: &[] };
+    let (done, results) = place(&caller, &site, &new.sent, &wanted).await?;
+    let group = find(&caller, &site, &new.value.gid).await?;
+    done.answer(StatusCode::CREATED, &MadeGroup { group, results })
+}
+
+/// List the members of a group
+#[utoipa::path(get, path = "/v1/sites/{site}/groups/{gid}/members", operation_id = "list_group_members",
+    tag = "groups", security(("key" = ["members:read"])),
+    params(("site" = SiteRef, Path, description = "The site's id"), ("gid" = String, Path, description = "Its name"),
+           PageParams),
+    responses((status = 200, description = "By uid, those invited and barred included", body = List<GroupMember>),
+              Refusals))]
+pub(crate) async fn list_members(
+    caller: Caller<may::ReadMembers>,
+    Place((site, gid)): Place<(SiteRef, String)>,
+    uri: Uri,
+    listing: Listing<NoFilter, UidText>,
+) -> Shown<List<GroupMember>> {
+    let site = caller.known_site(site).await?;
+    find(&caller, &site, &gid).await?;
+    let after = listing.after.map(|uid| uid.0);
+    let rows = caller.api.store.group_places(site.id, &gid, after, listing.fetch()).await?;
+    let show = |row: GroupPlace| GroupMember { uid: UidText(row.uid), alias: row.alias, status: row.status };
+    Ok(Json(listing.page(uri.path(), rows, |row| UidText(row.uid), show)))
+}
+
+/// Change who belongs to a group
+#[utoipa::path(post, path = "/v1/sites/{site}/groups/{gid}/members", operation_id = "change_group_members",
+    tag = "groups", security(("key" = ["members:write"])),
+    params(("site" = SiteRef, Path, description = "The site's id"), ("gid" = String, Path, description = "Its name"),
+           OnceParams),
+    request_body = GroupChange,
+    responses((status = 200, description = "What became of each", body = PlaceResults), ChangeRefusals))]
+pub(crate) async fn change_members(
+    caller: Caller<may::WriteMembers>,
+    Place((site, gid)): Place<(SiteRef, String)>,
+    change: Payload<GroupChange>,
+) -> Answer {
+    let site = caller.known_site(site).await?;
+    let GroupChange { add, drop } = &change.value;
+    if !(1..=CHANGES_MAX).contains(&(add.len() + drop.len())) {
+        return Err(Problem::invalid("add", format!("add and drop 1 to {CHANGES_MAX} members")).into());
+    }
+    let wanted = Wanted { gid: &gid, founds: false, add, drop };
+    let (done, results) = place(&caller, &site, &change.sent, &wanted).await?;
+    done.answer(StatusCode::OK, &PlaceResults { results })
+}
+
+/// What is to become of a group.
+struct Wanted<'a> {
+    gid: &'a str,
+    founds: bool,
+    add: &'a [Somebody],
+    drop: &'a [Somebody],
+}
+
+async fn find<P>(caller: &Caller<P>, site: &Site, gid: &str) -> Result<GroupShown, Problem> {
+    let record = caller.api.store.group_record(site.id, gid).await?;
+    record.map(GroupShown::of).ok_or_else(Problem::not_found)
+}
+
+/// Has the site's home do it; those of whom nobody is found are left out there and have an error here.
+async fn place<P>(
+    caller: &Caller<P>,
+    site: &Site,
+    sent: &Sent,
+    wanted: &Wanted<'_>,
+) -> Result<(Done, Vec<PlaceResult>), Stop> {
+    let mut results = Vec::with_capacity(wanted.add.len() + wanted.drop.len());
+    let (mut add, mut drop) = (Vec::new(), Vec::new());
+    let adds = if wanted.founds { "members" } else { "add" };
+    for (index, somebody) in wanted.add.iter().enumerate() {
+        let found = resolve(caller, site, somebody, &format!("{adds}[{index}]")).await?;
+        results.push(result(found.as_ref()));
+        if let Some(NewPlace { uid, alias }) = found
+            && !alias.is_empty()
+        {
+            add.push(NewPlace { uid, alias });
+        }
+    }
+    for (index, somebody) in wanted.drop.iter().enumerate() {
+        let found = resolve(caller, site, somebody, &format!("drop[{index}]")).await?;
+        let mut result = result(found.as_ref());
+        if let Some(place) = found {
+            result = PlaceResult { ok: true, error: None, ..result };
+            drop.push(place.uid);
+        }
+        results.push(result);
+    }
+    if wanted.founds && add.is_empty() {
+        return Err(Problem::invalid("members", "name at least one member that has an alias").into());
+    }
+    let change = AdminChange::Places { gid: wanted.gid.to_owned(), founds: wanted.founds, add, drop };
+    let action = if wanted.founds { "group.create" } else { "group.members" };
+    let done = caller.ask(site, sent, Todo { action, target: wanted.gid, change }).await?;
+    let AdminOutcome::Places { refusals } = &done.outcome else { return Err(Problem::internal().into()) };
+    for (result, refusal) in results.iter_mut().filter(|result| result.ok).zip(refusals) {
+        (result.ok, result.error) = (refusal.is_none(), refusal.clone());
+    }
+    Ok((done, results))
+}
+
+fn result(found: Option<&NewPlace>) -> PlaceResult {
+    let error = match found {
+        None => Some("there is no such member"),
+        Some(place) if place.alias.is_empty() => Some("the member has no alias"),
+        Some(_) => None,
+    };
+    PlaceResult {
+        uid: found.map(|place| UidText(place.uid)),
+        ok: error.is_none(),
+        error: error.map(str::to_owned),
+    }
+}
+
+/// Who is meant, with the alias to be known by; that is empty if the member has none.
+async fn resolve<P>(
+    caller: &Caller<P>,
+    site: &Site,
+    somebody: &Somebody,
+    param: &str,
+) -> Result<Option<NewPlace>, Problem> {
+    let store = &caller.api.store;
+    let record = match (somebody.uid, &somebody.alias) {
+        (None, None) => return Err(Problem::invalid(param, "give a uid or an alias")),
+        (Some(uid), _) => store.member_record(site.id, uid.0).await?,
+        (None, Some(alias)) => {
+            let filter = MemberFilter { alias: Some(alias), ..MemberFilter::default() };
+            store.member_records(site.id, filter, None, 1).await?.pop()
+        }
+    };
+    Ok(record.map(|record| {
+        let oldest = record.aliases.into_iter().next().unwrap_or_default();
+        NewPlace { uid: record.uid, alias: somebody.alias.clone().unwrap_or(oldest) }
+    }))
+}

@@ -1,0 +1,166 @@
+//! Rows of members that change at an admin's request, as part of a worker's commit.
+
+use std::collections::BTreeSet;
+
+use sqlx::{Postgres, Transaction};
+use tmtp_domain::{KeyId, MemberStatus, NodeNum, SiteId, Uid};
+use uuid::Uuid;
+
+use crate::{Change, Error};
+
+/// Why a member may not log in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suspension {
+    /// For admins.
+    pub reason: String,
+    /// When it is to end (ms since 1970).
+    pub until: Option<i64>,
+    /// The key it was done with.
+    pub by: KeyId,
+}
+
+/// Makes one change, unless it is of another kind.
+pub(crate) async fn change_member(
+    change: &Change,
+    tx: &mut Transaction<'static, Postgres>,
+) -> Result<(), Error> {
+    match change {
+        Change::MemberStatus { site, uid, status } => set_status(*site, *uid, *status, tx).await,
+        Change::Suspended { site, uid, suspension } => suspend(*site, *uid, suspension, tx).await,
+        Change::NodeRevoked { site, uid, num } => revoke(*site, *uid, *num, tx).await,
+        Change::DropInbox { site, uid, node } => drop_inbox(*site, *uid, *node, tx).await,
+        Change::NameReserved { site, name } => {
+            let query =
+                "INSERT INTO name (site_id, name, reserved_at) VALUES ($1, $2, now()) ON CONFLICT DO NOTHING";
+            sqlx::query(query).bind(site.0).bind(name).execute(&mut **tx).await?;
+            Ok(())
+        }
+        Change::NameGone { site, name } => {
+            let query = "DELETE FROM name WHERE site_id = $1 AND name = $2";
+            sqlx::query(query).bind(site.0).bind(name).execute(&mut **tx).await?;
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn set_status(
+    site: SiteId,
+    uid: Uid,
+    status: MemberStatus,
+    tx: &mut Transaction<'static, Postgres>,
+) -> Result<(), Error> {
+    sqlx::query(
+        "UPDATE member SET status = $3, suspended_reason = NULL, suspended_at = NULL, suspended_until = NULL,
+             suspended_by = NULL
+         WHERE site_id = $1 AND uid = $2",
+    )
+    .bind(site.0)
+    .bind(uid.0.as_slice())
+    .bind(status.as_str())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Notes that sessions at these nodes have begun or ended, each once a minute at most.
+pub(crate) async fn see_nodes(
+    seen: &BTreeSet<(Uuid, &[u8], i16)>,
+    tx: &mut Transaction<'static, Postgres>,
+) -> Result<(), Error> {
+    let sites: Vec<Uuid> = seen.iter().map(|(site, ..)| *site).collect();
+    let uids: Vec<&[u8]> = seen.iter().map(|(_, uid, _)| *uid).collect();
+    let nums: Vec<i16> = seen.iter().map(|(.., num)| *num).collect();
+    sqlx::query(
+        "UPDATE node n SET last_seen_at = now()
+         FROM unnest($1::uuid[], $2::bytea[], $3::int2[]) AS s (site_id, uid, num)
+         WHERE n.site_id = s.site_id AND n.uid = s.uid AND n.num = s.num
+           AND (n.last_seen_at IS NULL OR n.last_seen_at < now() - interval '1 minute')",
+    )
+    .bind(&sites)
+    .bind(&uids)
+    .bind(&nums)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+async fn suspend(
+    site: SiteId,
+    uid: Uid,
+    suspension: &Suspension,
+    tx: &mut Transaction<'static, Postgres>,
+) -> Result<(), Error> {
+    sqlx::query(
+        "UPDATE member SET status = 'suspended', suspended_reason = $3, suspended_at = now(),
+             suspended_until = to_timestamp($4::double precision / 1000), suspended_by = $5
+         WHERE site_id = $1 AND uid = $2",
+    )
+    .bind(site.0)
+    .bind(uid.0.as_slice())
+    .bind(&suspension.reason)
+    .bind(suspension.until)
+    .bind(suspension.by.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+async fn revoke(
+    site: SiteId,
+    uid: Uid,
+    num: NodeNum,
+    tx: &mut Transaction<'static, Postgres>,
+) -> Result<(), Error> {
+    sqlx::query(
+        "UPDATE node SET revoked_at = now()
+         WHERE site_id = $1 AND uid = $2 AND num = $3 AND revoked_at IS NULL",
+    )
+    .bind(site.0)
+    .bind(uid.0.as_slice())
+    .bind(num.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Removes the rows of a node, and messages with their last one. Their chunks in the body store are left to the sweep,
+/// which finds that nobody refers to them.
+async fn drop_inbox(
+    site: SiteId,
+    uid: Uid,
+    node: NodeNum,
+    tx: &mut Transaction<'static, Postgres>,
+) -> Result<(), Error> {
+    let emptied: Vec<i64> = sqlx::query_scalar(
+        "WITH gone AS (
+             DELETE FROM inbox WHERE site_id = $1 AND uid = $2 AND node = $3 RETURNING msg_id
+         ),
+         counted AS (
+             UPDATE message m SET owed = m.owed - 1 FROM gone g
+             WHERE m.site_id = $1 AND m.msg_id = g.msg_id
+             RETURNING m.msg_id, m.owed
+         )
+         SELECT msg_id FROM counted WHERE owed <= 0",
+    )
+    .bind(site.0)
+    .bind(uid.0.as_slice())
+    .bind(node.0)
+    .fetch_all(&mut **tx)
+    .await?;
+    if emptied.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "WITH gone AS (
+             DELETE FROM message WHERE site_id = $1 AND msg_id = ANY($2) RETURNING body_id
+         )
+         DELETE FROM body b USING gone g
+         WHERE g.body_id IS NOT NULL AND b.site_id = $1 AND b.body_id = g.body_id",
+    )
+    .bind(site.0)
+    .bind(&emptied)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

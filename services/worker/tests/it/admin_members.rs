@@ -1,0 +1,247 @@
+//! What admins do about members, devices, names and groups.
+
+use tmtp_contract::{AdminAnswer, AdminChange, AdminOutcome, AdminRefusal, Content, LoginRefusal, NewPlace};
+use tmtp_domain::{GroupAct, MemberStatus, NameHolder, NodeNum};
+use tmtp_store::Change;
+
+use crate::admin::{NOBODY, answer, ask, closed, records, request};
+use crate::rig::{ANN, BEN, G1, G2, HERE, LIMITS, Rig, Told, acks, login, new_node, post};
+
+const GROUP: &str = "The group";
+const ANNS: &str = "Ann Bell";
+const BENS: &str = "Ben Bell";
+
+/// Has it done, and gives what everybody was told.
+#[track_caller]
+fn done(rig: &mut Rig, text: &str, change: AdminChange) -> (AdminOutcome, Told) {
+    let told = ask(rig, request(text, change));
+    let AdminAnswer::Done { outcome } = answer(&told) else { panic!("{:?}", answer(&told)) };
+    (outcome, told)
+}
+
+#[track_caller]
+fn refused(rig: &mut Rig, text: &str, change: AdminChange) -> AdminRefusal {
+    let AdminAnswer::Refused { reason, .. } = answer(&ask(rig, request(text, change))) else {
+        panic!("not refused")
+    };
+    reason
+}
+
+fn changes(rig: &Rig) -> Vec<&Change> {
+    rig.commits.iter().flat_map(|commit| &commit.changes).collect()
+}
+
+fn drop_queue(node: i16) -> AdminChange {
+    AdminChange::DropQueue { uid: BEN, node: NodeNum(node) }
+}
+
+/// Goal: what one node is owed is forgotten in memory, in rows and for the next owner, and another node of the member
+/// keeps it; method: messages in rows, acked rows, messages in memory and in flight, then a drop, a new owner, and the
+/// next message.
+#[test]
+fn a_dropped_queue_is_forgotten() {
+    let mut rig = Rig::new();
+    rig.member(HERE, BEN, 2);
+    rig.log_in((G1, 1), ANN, 1);
+    rig.log_in((G1, 2), BEN, 1);
+    let told = rig.run((G1, 1), post(1, &[BEN]));
+    let first = told.delivered((G1, 2));
+    rig.run((G1, 1), post(2, &[BEN]));
+    rig.spill();
+    assert!(rig.rows(BEN, 1) >= 2);
+    rig.run((G1, 2), acks(&first));
+    rig.run((G1, 1), post(3, &[BEN]));
+    let others = rig.rows(BEN, 2);
+
+    let (outcome, told) = done(&mut rig, "a", drop_queue(1));
+    assert_eq!((outcome, closed(&told)), (AdminOutcome::Changed, vec![(G1, 2)]));
+    assert_eq!((rig.rows(BEN, 1), rig.rows(BEN, 2)), (0, others), "only the one node's rows");
+    assert!(rig.home.spill(rig.now).unwrap().acks.is_empty(), "an ack of a row that is gone");
+    let told = rig.run((G2, 1), login(BEN, 1));
+    let contents = told.contents((G2, 1));
+    assert!(contents.iter().all(|content| *content == Content::Login), "{contents:?}");
+
+    // The entries before the spill are replayed here, too: they come before the drop.
+    let mut next = Rig::recovered(&rig.journal(), LIMITS, &[]);
+    let spill = next.home.spill(next.now).unwrap();
+    let left =
+        |node: i16| spill.inbox.iter().filter(|row| row.uid == BEN && row.node == NodeNum(node)).count();
+    assert_eq!(left(1), 1, "the login's notice alone");
+    assert!(left(2) > 1);
+    next.spill();
+}
+
+/// Goal: a revoked node is out for good, its queue is forgotten, and its number is not given again; method: revoke one of
+/// two, then the last one, and write to the member.
+#[test]
+fn a_revoked_node_never_comes_back() {
+    let mut rig = Rig::new();
+    rig.member(HERE, BEN, 2);
+    rig.log_in((G1, 1), ANN, 1);
+    rig.log_in((G1, 2), BEN, 1);
+    rig.log_in((G1, 3), BEN, 2);
+    let revoke = |node| AdminChange::RevokeNode { uid: BEN, node: NodeNum(node) };
+    let (_, told) = done(&mut rig, "a", revoke(2));
+    assert_eq!(closed(&told), [(G1, 3)]);
+    assert_eq!(rig.run((G2, 1), login(BEN, 2)).not_logged_in(), LoginRefusal::Failed);
+    assert_eq!(refused(&mut rig, "b", revoke(2)), AdminRefusal::NotFound);
+    rig.run((G1, 2), new_node(1, BEN, 3));
+    let made = changes(&rig).into_iter().find_map(|change| match change {
+        Change::Node { num, .. } => Some(*num),
+        _ => None,
+    });
+    assert_eq!(made, Some(NodeNum(3)));
+    done(&mut rig, "c", revoke(3));
+    done(&mut rig, "d", revoke(1));
+    assert_eq!(rig.run((G2, 2), login(BEN, 1)).not_logged_in(), LoginRefusal::Failed);
+    rig.run((G1, 1), post(2, &[BEN])).posted();
+    let spill = rig.home.spill(rig.now).unwrap();
+    assert!(spill.inbox.iter().all(|row| row.uid != BEN), "nobody is owed what cannot be fetched");
+    let (outcome, _) = done(&mut rig, "e", AdminChange::Online { uid: BEN });
+    assert_eq!(outcome, AdminOutcome::Online { nodes: Vec::new() });
+}
+
+/// Goal: asking who is online leaves no trace; method: a node with a session among two, and the records.
+#[test]
+fn who_is_online() {
+    let mut rig = Rig::new();
+    rig.member(HERE, BEN, 2);
+    rig.log_in((G1, 1), BEN, 2);
+    let (outcome, _) = done(&mut rig, "a", AdminChange::Online { uid: BEN });
+    assert_eq!(outcome, AdminOutcome::Online { nodes: vec![NodeNum(2)] });
+    assert!(records(&rig).is_empty());
+}
+
+/// Goal: a suspension has its reason and its end in the row and in the audit log, and its notice reaches the client;
+/// method: suspend somebody who is online.
+#[test]
+fn a_suspension_is_explained() {
+    let mut rig = Rig::new();
+    rig.log_in((G1, 1), ANN, 1);
+    let suspend = AdminChange::Suspend {
+        uid: ANN,
+        reason: "unpaid".into(),
+        notice: Some("call us".into()),
+        until: Some(7),
+    };
+    let (outcome, told) = done(&mut rig, "a", suspend);
+    assert_eq!(outcome, AdminOutcome::Member { status: MemberStatus::Suspended });
+    let reasons: Vec<String> = told
+        .0
+        .pushes
+        .iter()
+        .filter_map(|(_, event)| match event {
+            tmtp_contract::Event::Close { reason, .. } => Some(reason.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(reasons, ["call us"]);
+    assert!(changes(&rig).iter().any(|change| matches!(change,
+        Change::Suspended { suspension, .. } if suspension.reason == "unpaid" && suspension.until == Some(7))));
+    assert!(records(&rig)[0].after.as_ref().unwrap().contains("unpaid"));
+}
+
+/// Goal: who is deactivated receives nothing and gets nothing of what waited, and may be let in again; method: messages
+/// before and while it is deactivated.
+#[test]
+fn who_is_deactivated_receives_nothing() {
+    let mut rig = Rig::new();
+    rig.log_in((G1, 1), ANN, 1);
+    rig.run((G1, 1), post(1, &[BEN]));
+    let status = |status| AdminChange::MemberStatus { uid: BEN, status };
+    done(&mut rig, "a", status(MemberStatus::Deactivated));
+    rig.run((G1, 1), post(2, &[BEN])).posted();
+    assert_eq!(rig.waiting(), 0);
+    assert_eq!(rig.run((G2, 1), login(BEN, 1)).not_logged_in(), LoginRefusal::Failed);
+    done(&mut rig, "b", status(MemberStatus::Active));
+    rig.run((G1, 1), post(3, &[BEN])).posted();
+    let told = rig.run((G2, 2), login(BEN, 1));
+    assert_eq!(told.delivered((G2, 2)).len(), 2, "the post and the login's notice");
+}
+
+/// Goal: an alias that an admin gives is told to the member's nodes, is refused where the member's own wish would be, and
+/// goes unless a group knows the member by it; method: give, give again, give to another, take.
+#[test]
+fn aliases_are_given_and_taken() {
+    let mut rig = Rig::new();
+    rig.log_in((G1, 1), ANN, 1);
+    let add = |uid, alias: &str| AdminChange::AddAlias { uid, alias: alias.into() };
+    let (_, told) = done(&mut rig, "a", add(ANN, ANNS));
+    assert_eq!(told.contents((G1, 1)), [Content::NewAlias { alias: ANNS.into() }]);
+    let (_, told) = done(&mut rig, "b", add(ANN, ANNS));
+    assert!(told.contents((G1, 1)).is_empty(), "it has it already");
+    assert_eq!(refused(&mut rig, "c", add(BEN, ANNS)), AdminRefusal::Conflict);
+    assert_eq!(refused(&mut rig, "d", add(BEN, "short")), AdminRefusal::Invalid);
+    assert_eq!(refused(&mut rig, "e", add(NOBODY, BENS)), AdminRefusal::NotFound);
+
+    let take = || AdminChange::DropAlias { uid: ANN, alias: ANNS.into() };
+    rig.facts.known.insert((HERE, ANN, ANNS.into()));
+    assert_eq!(refused(&mut rig, "f", take()), AdminRefusal::Conflict);
+    rig.facts.known.clear();
+    done(&mut rig, "g", take());
+    assert_eq!(changes(&rig).iter().filter(|change| matches!(change, Change::NameGone { .. })).count(), 1);
+    assert_eq!(refused(&mut rig, "h", add(BEN, ANNS)), AdminRefusal::Conflict, "in the same batch");
+    rig.facts.names.clear();
+    done(&mut rig, "i", add(BEN, ANNS));
+}
+
+/// Goal: a reserved name can be taken by nobody until it is released; method: reserve, claim, release, and a name that is
+/// a member's.
+#[test]
+fn reserved_names_are_kept() {
+    let mut rig = Rig::new();
+    let name = || "postmaster".to_owned();
+    done(&mut rig, "a", AdminChange::Reserve { name: name() });
+    assert_eq!(rig.facts.names[&(HERE, name())], NameHolder::Reserved);
+    let claim = AdminChange::AddAlias { uid: ANN, alias: name() };
+    assert_eq!(refused(&mut rig, "b", claim), AdminRefusal::Conflict);
+    let found = AdminChange::Places { gid: name(), founds: true, add: Vec::new(), drop: Vec::new() };
+    assert_eq!(refused(&mut rig, "c", found), AdminRefusal::Conflict);
+    done(&mut rig, "d", AdminChange::Release { name: name() });
+    rig.facts.names.clear();
+    assert_eq!(refused(&mut rig, "e", AdminChange::Release { name: name() }), AdminRefusal::NotFound);
+    rig.facts.names.insert((HERE, ANNS.into()), NameHolder::Member(ANN));
+    assert_eq!(refused(&mut rig, "f", AdminChange::Reserve { name: ANNS.into() }), AdminRefusal::Conflict);
+}
+
+/// Goal: a group that an admin makes has its members at once, who are told as usual, and each of a request is answered
+/// for; method: make one with two, of whom one is nobody; add and drop; write to it.
+#[test]
+fn groups_are_made_and_changed() {
+    let mut rig = Rig::new();
+    rig.log_in((G1, 1), ANN, 1);
+    rig.log_in((G1, 2), BEN, 1);
+    rig.facts.names.insert((HERE, ANNS.into()), NameHolder::Member(ANN));
+    rig.facts.names.insert((HERE, BENS.into()), NameHolder::Member(BEN));
+    let place = |uid, alias: &str| NewPlace { uid, alias: alias.into() };
+    let member =
+        |act, alias: &str| Content::Member { act, gid: GROUP.into(), alias: alias.into(), new_alias: None };
+    let change = |founds, add, drop| AdminChange::Places { gid: GROUP.into(), founds, add, drop };
+    assert_eq!(refused(&mut rig, "a", change(false, vec![place(ANN, ANNS)], vec![])), AdminRefusal::NotFound);
+    let add = vec![place(ANN, ANNS), place(NOBODY, ANNS), place(BEN, ANNS)];
+    let (outcome, told) = done(&mut rig, "b", change(true, add, vec![]));
+    let AdminOutcome::Places { refusals } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(refusals.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true, true]);
+    assert_eq!(told.contents((G1, 1)), [member(GroupAct::Join, ANNS)]);
+    assert_eq!(refused(&mut rig, "c", change(true, vec![], vec![])), AdminRefusal::Conflict);
+
+    let (_, told) = done(&mut rig, "d", change(false, vec![place(BEN, BENS)], vec![]));
+    assert_eq!(told.contents((G1, 1)), [member(GroupAct::Join, BENS)]);
+    assert_eq!(told.contents((G1, 2)), [member(GroupAct::Join, BENS)]);
+    let (_, told) = done(&mut rig, "e", change(false, vec![], vec![BEN, BEN]));
+    assert_eq!(told.contents((G1, 1)), [member(GroupAct::Drop, BENS)], "once");
+    assert_eq!(told.contents((G1, 2)), [member(GroupAct::Drop, BENS)]);
+    let alias = AdminChange::DropAlias { uid: ANN, alias: ANNS.into() };
+    assert_eq!(refused(&mut rig, "f", alias), AdminRefusal::Conflict, "the group knows her by it");
+}
+
+/// Goal: sessions that begin and end are seen; method: a login and its end.
+#[test]
+fn nodes_are_seen() {
+    let mut rig = Rig::new();
+    rig.log_in((G1, 1), ANN, 1);
+    let seen = |rig: &Rig| changes(rig).iter().filter(|c| matches!(c, Change::NodeSeen { .. })).count();
+    assert_eq!(seen(&rig), 1);
+    rig.run((G1, 1), tmtp_contract::Command::Detach);
+    assert_eq!(seen(&rig), 2);
+}
