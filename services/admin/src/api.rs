@@ -7,6 +7,7 @@
 pub(crate) mod authenticate;
 pub(crate) mod caller;
 pub(crate) mod change;
+pub(crate) mod dry_run;
 pub(crate) mod etag;
 pub(crate) mod id;
 mod limits;
@@ -33,7 +34,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 pub(crate) use self::limits::Limits;
 pub(crate) use self::problem::Problem;
-use crate::{AdminMetrics, Config, health, keys, sites, whoami};
+use crate::{AdminMetrics, Config, health, keys, policy, sites, whoami};
 
 /// What every endpoint may need. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -60,7 +61,11 @@ fn without_key() -> OpenApiRouter<Api> {
 
 /// What needs a key.
 fn with_key() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(whoami::show)).merge(sites::routes()).merge(keys::routes())
+    OpenApiRouter::new()
+        .routes(routes!(whoami::show))
+        .merge(sites::routes())
+        .merge(keys::routes())
+        .merge(policy::routes())
 }
 
 /// The OpenAPI document, as it is served and checked in.

@@ -9,6 +9,7 @@ mod config;
 mod health;
 mod keys;
 mod metrics;
+mod policy;
 mod readiness;
 mod sites;
 mod upkeep;

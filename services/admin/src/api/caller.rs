@@ -48,6 +48,8 @@ pub(crate) mod may {
         DeleteSites = Some(Scope::SitesDelete);
         ReadKeys = Some(Scope::KeysRead);
         WriteKeys = Some(Scope::KeysWrite);
+        ReadPolicy = Some(Scope::PolicyRead);
+        WritePolicy = Some(Scope::PolicyWrite);
     }
 }
 

@@ -2,5 +2,7 @@
 
 mod basics;
 mod keys;
+mod policy;
+mod policy_table;
 mod sites;
 pub mod world;

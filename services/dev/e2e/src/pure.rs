@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tmtp_contract::{Envelope, Event};
 use tmtp_domain::{
-    BodyId, Epoch, GatewayId, MsgId, NodeSecret, Registration, SessionId, ShardId, Site, SiteId, SiteStatus,
-    Uid,
+    BodyId, Epoch, GatewayId, MsgId, NodeSecret, Policy, Registration, SessionId, ShardId, Site, SiteId,
+    SiteStatus, Uid,
 };
 use tmtp_gateway::session::{Cause, Count, Exit, Host, Intake, Limits, Output, Session, Trace, Turn};
 use tmtp_store::{OwnedShard, Recovery};
@@ -146,6 +146,11 @@ fn gateway(number: usize) -> GatewayId {
 impl Pure {
     /// A cluster that serves a site of this name.
     pub fn new(name: &str, registration: Registration) -> Self {
+        Self::with_policy(name, registration, Policy::default())
+    }
+
+    /// The same with a policy.
+    pub fn with_policy(name: &str, registration: Registration, policy: Policy) -> Self {
         let site = Site {
             id: SITE,
             revision: 1,
@@ -154,6 +159,7 @@ impl Pure {
             domains: Vec::new(),
             registration,
             status: SiteStatus::Active,
+            policy,
         };
         let row = OwnedShard {
             shard: SHARD,

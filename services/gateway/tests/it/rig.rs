@@ -53,6 +53,7 @@ pub fn site(status: SiteStatus, revision: i64) -> Site {
         domains: vec!["example.org".into()],
         registration: Registration::Open,
         status,
+        policy: tmtp_domain::Policy::default(),
     }
 }
 

@@ -12,6 +12,7 @@
 //! | owed | a node is owed a message from the commit that queues it until the commit that holds the node's ack |
 //! | group | a name, and for each user an alias in it and a status: invited, joined, barred |
 //! | ohi, presence | a user shows others that it is online; kept in memory only |
+//! | policy | what a site allows its members beyond the protocol's own rules ([`Policy`]) |
 //! | shard | the unit of ownership: a site belongs to exactly one ([`ShardId`]) |
 //! | gateway, worker | the process at the socket; the process that decides and commits |
 //! | link, session | a connection of a client; what it means to the cluster once it is a member's |
@@ -24,6 +25,7 @@ mod id;
 mod key;
 mod member;
 mod name;
+pub mod policy;
 mod posted;
 mod presence;
 mod recipients;
@@ -41,6 +43,7 @@ pub use id::{
 pub use key::{KeyMode, KeySecret};
 pub use member::{Member, MemberStatus, NODES_MAX, Node};
 pub use name::{NameHolder, claim, ping};
+pub use policy::{Policy, PolicyRefusal};
 pub use posted::Posted;
 pub use presence::{CONTACTS_MAX, Notice, OhiAct, OhiItem, Presence, by_receiver};
 pub use recipients::{Audience, Owed, Recipient, RecipientKind, Sender, parse_uid};

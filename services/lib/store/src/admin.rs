@@ -3,12 +3,14 @@
 
 mod audit;
 mod key;
+mod policy;
 mod request;
 mod settled;
 mod site;
 
 pub use audit::{AuditEntry, AuditFilter, NewAudit};
 pub use key::{ApiKey, NewApiKey};
+pub use policy::{PolicyEntry, PolicyRecord};
 pub use request::Claim;
 pub(crate) use settled::settle_admin;
 pub use settled::{AdminRecord, SETTLED_BY_WORKER, Settled};

@@ -8,6 +8,7 @@ mod admin;
 mod body;
 mod commit;
 mod inbox;
+mod look;
 mod member;
 mod recover;
 mod shard;
@@ -20,12 +21,13 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Executor, Row};
 
 pub use admin::{
-    AdminRecord, AdminTx, ApiKey, AuditEntry, AuditFilter, Claim, NewApiKey, NewAudit, SETTLED_BY_WORKER,
-    Settled, SiteChange, SiteFilter, SiteKind, SiteRecord, SiteTurn,
+    AdminRecord, AdminTx, ApiKey, AuditEntry, AuditFilter, Claim, NewApiKey, NewAudit, PolicyEntry,
+    PolicyRecord, SETTLED_BY_WORKER, Settled, SiteChange, SiteFilter, SiteKind, SiteRecord, SiteTurn,
 };
 pub use body::StoredBody;
 pub use commit::{Change, Commit, CommitError, ShardCommit};
 pub use inbox::{Depth, Page, PageRequest, RowMessage};
+pub use look::Looks;
 pub use recover::Recovery;
 pub use shard::{Heartbeat, OwnedShard};
 pub use site::{CreateSite, CreateSiteError};

@@ -10,7 +10,7 @@ use tracing::Span;
 use super::isolate::Suspect;
 use super::persist::Loaded;
 use super::{Engine, kind, now};
-use crate::home::{Facts, Wanted, World};
+use crate::home::{Facts, Wanted, World, wants_for_policy};
 
 /// A command on its way to its home.
 type Incoming = (ShardId, GatewayId, Envelope);
@@ -130,6 +130,7 @@ impl Engine {
             for (shard, gateway, envelope) in incoming {
                 if let Some(home) = self.homes.get(shard) {
                     home.wants(*gateway, envelope, &facts, &mut wanted);
+                    wants_for_policy(envelope, &self.sites, &mut wanted);
                 }
             }
             // Nearly every batch ends here: what it needs is known.

@@ -35,13 +35,14 @@ impl Engine {
     pub(super) async fn load(&mut self, wanted: Wanted) -> Loaded {
         let members: Vec<_> = wanted.members.into_iter().collect();
         let names: Vec<_> = wanted.names.into_iter().collect();
+        let looks: Vec<_> = wanted.looks.into_iter().collect();
         let groups: Vec<_> = wanted.groups.into_iter().collect();
         let bodies: Vec<_> = wanted.bodies.into_iter().collect();
         let sites: Vec<SiteId> = wanted.sites.into_iter().collect();
         let settled: Vec<_> = wanted.settled.into_iter().collect();
         let mut attempt = 0;
         loop {
-            match self.try_load(&members, &groups, &names, &bodies, &sites, &settled).await {
+            match self.try_load(&members, &groups, (&names, &looks), &bodies, &sites, &settled).await {
                 Ok(facts) => return Loaded::Ready(facts),
                 Err(error) if error.is_about_data() || matches!(error, Error::Unreadable(_)) => {
                     tracing::error!(
@@ -68,7 +69,7 @@ impl Engine {
         &mut self,
         members: &[(SiteId, Uid)],
         groups: &[(SiteId, String)],
-        names: &[(SiteId, String)],
+        (names, looks): (&[(SiteId, String)], &[(SiteId, String)]),
         bodies: &[(SiteId, BodyId)],
         sites: &[SiteId],
         settled: &[(KeyId, String)],
@@ -99,6 +100,9 @@ impl Engine {
         let mut facts = Facts::default();
         if !names.is_empty() {
             facts.names = self.store.names(names).await?;
+        }
+        if !looks.is_empty() {
+            facts.looks = self.store.looks(looks).await?;
         }
         if !settled.is_empty() {
             facts.settled = self.store.settled(settled).await?;

@@ -11,6 +11,7 @@ mod groups;
 mod live;
 mod model;
 mod outage;
+mod policy;
 mod presence;
 mod requests;
 mod rig;

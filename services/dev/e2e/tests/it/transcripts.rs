@@ -52,7 +52,7 @@ fn report(results: Vec<Result<()>>) -> Result<()> {
 async fn pure() -> Result<()> {
     let mut results = Vec::new();
     for script in scripts()? {
-        let mut stage = Pure::new(&script.name, registration(&script));
+        let mut stage = Pure::with_policy(&script.name, registration(&script), script.policy.clone());
         results.push(Play::run(&mut stage, &script).await);
     }
     report(results)
@@ -77,6 +77,11 @@ async fn real() -> Result<()> {
             registration: registration(script),
         };
         cluster.store.create_site(&site).await?;
+        if !script.policy.is_default() {
+            let mut change = cluster.store.admin().await?;
+            change.set_site_policy(site.id, &serde_json::to_string(&script.policy)?, None).await?;
+            change.commit().await?;
+        }
     }
     let last = format!("t{}.test", scripts.len());
     cluster.add_site("The last one", &[&last], Registration::Open).await?;

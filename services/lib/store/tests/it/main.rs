@@ -6,6 +6,7 @@
 mod admin;
 mod fence;
 mod journal;
+mod looks;
 mod ownership;
 mod queue;
 mod rig;

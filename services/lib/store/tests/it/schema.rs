@@ -20,11 +20,13 @@ const TABLES: &[&str] = &[
     "member",
     "message",
     "name",
+    "name_look",
     "node",
     "receipts",
     "shard",
     "site",
     "site_domain",
+    "site_policy_history",
     "worker",
 ];
 /// Tables that belong to no site: the bookkeeping of shards and of the deployment, and what may concern several sites.
