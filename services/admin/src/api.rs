@@ -8,6 +8,7 @@ pub(crate) mod ask;
 pub(crate) mod authenticate;
 pub(crate) mod caller;
 pub(crate) mod change;
+pub(crate) mod dry_run;
 pub(crate) mod etag;
 pub(crate) mod id;
 mod limits;
@@ -38,7 +39,7 @@ pub(crate) use self::problem::Problem;
 use crate::homes::Homes;
 use crate::{
     AdminMetrics, Config, acme, aliases, audit, certificates, groups, health, invites, jobs, keys, members,
-    sites, whoami,
+    policy, sites, whoami,
 };
 
 /// What every endpoint may need. Cheap to clone.
@@ -88,6 +89,7 @@ fn with_key() -> OpenApiRouter<Api> {
         .merge(members::routes())
         .merge(aliases::routes())
         .merge(groups::routes())
+        .merge(policy::routes())
 }
 
 /// The OpenAPI document, as it is served and checked in.

@@ -19,6 +19,7 @@ mod jobs;
 mod keys;
 mod members;
 mod metrics;
+mod policy;
 mod readiness;
 mod sites;
 mod upkeep;

@@ -88,6 +88,7 @@ mod tests {
             domains: domains.iter().map(|&domain| domain.to_owned()).collect(),
             registration: Registration::Open,
             status,
+            policy: tmtp_domain::Policy::default(),
         }
     }
 

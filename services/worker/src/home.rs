@@ -9,6 +9,7 @@
 //! | acks of messages that are in rows | the journal |
 //! | receipts of requests | the journal and `receipts` |
 //! | sessions, presence | the gateways, which attach them again |
+//! | how often members posted and pinged lately | nothing: counted anew |
 //! | members, groups | rows; a cache, true as long as the shard is ours |
 
 mod admin;
@@ -17,6 +18,7 @@ mod deliver;
 mod groups;
 mod ohi;
 mod opening;
+mod policy;
 mod posts;
 mod receipts;
 mod recover;
@@ -32,9 +34,10 @@ use tmtp_domain::{
     BodyId, Epoch, GatewayId, Group, KeyId, Member, MsgId, NameHolder, NodeNum, Owed, Presence, Sender,
     SessionId, ShardId, Site, SiteId, Uid,
 };
-use tmtp_store::{Change, OwnedShard, Settled, ShardCommit};
+use tmtp_store::{Change, Looks, OwnedShard, Settled, ShardCommit};
 
 pub use deliver::ReadPage;
+pub use policy::wants_for_policy;
 use receipts::Receipts;
 use session::Session;
 pub use session::Window;
@@ -106,6 +109,8 @@ pub struct Facts {
     pub names: Names,
     /// Members whom a group knows by this alias.
     pub known: HashSet<(SiteId, Uid, String)>,
+    /// Whose the names are that look like those that the batch is to make.
+    pub looks: Looks,
     /// Requests of admins that were carried out before.
     pub settled: HashMap<(KeyId, String), Settled>,
 }
@@ -115,6 +120,7 @@ impl Facts {
     pub fn extend(&mut self, more: Self) {
         self.names.extend(more.names);
         self.known.extend(more.known);
+        self.looks.extend(more.looks);
         self.settled.extend(more.settled);
     }
 }
@@ -136,6 +142,8 @@ pub struct Wanted {
     pub members: HashSet<(SiteId, Uid)>,
     /// Names.
     pub names: HashSet<(SiteId, String)>,
+    /// What names look like.
+    pub looks: HashSet<(SiteId, String)>,
     /// Groups.
     pub groups: HashSet<(SiteId, String)>,
     /// Sites.
@@ -153,6 +161,7 @@ impl Wanted {
     pub fn leave_out(&mut self, asked: &mut Self) -> bool {
         self.members.retain(|key| asked.members.insert(*key));
         self.names.retain(|key| asked.names.insert(key.clone()));
+        self.looks.retain(|key| asked.looks.insert(key.clone()));
         self.groups.retain(|key| asked.groups.insert(key.clone()));
         self.sites.retain(|key| asked.sites.insert(*key));
         self.bodies.retain(|key| asked.bodies.insert(*key));
@@ -160,6 +169,7 @@ impl Wanted {
         self.settled.retain(|key| asked.settled.insert(key.clone()));
         !(self.members.is_empty()
             && self.names.is_empty()
+            && self.looks.is_empty()
             && self.groups.is_empty()
             && self.sites.is_empty()
             && self.bodies.is_empty()
@@ -234,6 +244,7 @@ pub struct Home {
     orphans: Vec<(SiteId, BodyRef)>,
     /// Bodies of this batch that were removed before their message came.
     condemned: HashSet<(SiteId, BodyId)>,
+    lately: policy::Lately,
 }
 
 impl Home {
@@ -270,6 +281,7 @@ impl Home {
             free_bodies: Vec::new(),
             orphans: Vec::new(),
             condemned: HashSet::new(),
+            lately: policy::Lately::default(),
         }
     }
 

@@ -16,6 +16,7 @@ mod directory;
 pub mod engine;
 pub mod home;
 mod janitor;
+mod looks;
 mod metrics;
 mod ownership;
 mod vitals;
@@ -64,6 +65,7 @@ pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
     let (reader, handle) = bus.command_reader(worker);
     let (reads, incoming) = mpsc::channel(READS_AHEAD);
     let vitals = Arc::new(Vitals::new());
+    looks::start(&cx, store.clone());
     let janitor = janitor::start(&cx, store.clone(), bodies, Arc::clone(&metrics));
     cx.life.spawn("read", engine::read(reader, reads, cx.life.drain()));
     let watch = watch::Watch::new(&cx, store.clone(), Arc::clone(&metrics), Arc::clone(&vitals));

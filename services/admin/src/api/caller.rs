@@ -58,6 +58,8 @@ pub(crate) mod may {
         ReadMembers = Some(Scope::MembersRead);
         WriteMembers = Some(Scope::MembersWrite);
         WriteDevices = Some(Scope::DevicesWrite);
+        ReadPolicy = Some(Scope::PolicyRead);
+        WritePolicy = Some(Scope::PolicyWrite);
     }
 }
 

@@ -8,5 +8,7 @@ mod jobs;
 mod keys;
 mod members;
 mod openapi;
+mod policy;
+mod policy_table;
 mod sites;
 pub mod world;

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tmtp_contract::{Envelope, Event};
 use tmtp_domain::{
-    BodyId, Epoch, GatewayId, MsgId, NodeSecret, Registration, SessionId, ShardId, Site, SiteId, SiteStatus,
-    Uid,
+    BodyId, Epoch, GatewayId, MsgId, NodeSecret, Policy, Registration, SessionId, ShardId, Site, SiteId,
+    SiteStatus, Uid,
 };
 use tmtp_gateway::session::{Cause, Count, Exit, Held, Host, Intake, Limits, Output, Session, Trace, Turn};
 use tmtp_store::{OwnedShard, Recovery};
@@ -156,11 +156,25 @@ fn gateway(number: usize) -> GatewayId {
 impl Pure {
     /// A cluster that serves a site of this name.
     pub fn new(name: &str, registration: Registration) -> Self {
-        Self::with_window(name, registration, 16, 256 << 10)
+        Self::with_policy(name, registration, Policy::default())
+    }
+
+    /// The same, with a policy.
+    pub fn with_policy(name: &str, registration: Registration, policy: Policy) -> Self {
+        Self::build(name, registration, policy, Window { count: 16, bytes: 256 << 10 })
+    }
+
+    /// The same, with one message in flight to each node.
+    pub fn one_by_one(name: &str, registration: Registration, policy: Policy) -> Self {
+        Self::build(name, registration, policy, Window { count: 1, bytes: 1 })
     }
 
     /// The same, with so many messages and octets in flight to a node.
     pub fn with_window(name: &str, registration: Registration, count: usize, bytes: usize) -> Self {
+        Self::build(name, registration, Policy::default(), Window { count, bytes })
+    }
+
+    fn build(name: &str, registration: Registration, policy: Policy, window: Window) -> Self {
         let site = Site {
             id: SITE,
             revision: 1,
@@ -169,6 +183,7 @@ impl Pure {
             domains: Vec::new(),
             registration,
             status: SiteStatus::Active,
+            policy,
         };
         let row = OwnedShard {
             shard: SHARD,
@@ -178,7 +193,7 @@ impl Pure {
             last_msg_id: MsgId(0),
         };
         let limits_of_home = tmtp_worker::home::Limits {
-            window: Window { count, bytes },
+            window,
             dedupe_window: Duration::from_mins(15),
             receipts_max: 100_000,
             members_max: usize::MAX,

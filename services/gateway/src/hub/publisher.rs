@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tmtp_bus::Bus;
 use tmtp_contract::{Command, CommandEntry, Envelope, encode};
@@ -179,9 +180,15 @@ fn batches(taken: Vec<(ShardId, Envelope)>) -> Vec<Vec<(ShardId, Vec<Envelope>)>
 
 fn size(envelope: &Envelope) -> usize {
     let payload = match &envelope.command {
-        Command::Post { recipients, body, .. } => recipients.len() * 48 + body.inline_len(),
-        Command::PostNotify { recipients, note_recipients, body, note_body, .. } => {
-            (recipients.len() + note_recipients.len()) * 48 + body.inline_len() + note_body.inline_len()
+        Command::Post { recipients, body, front, .. } => {
+            recipients.len() * 48 + body.inline_len() + front.as_ref().map_or(0, Bytes::len)
+        }
+        Command::PostNotify { recipients, note_recipients, body, note_body, front, note_front, .. } => {
+            let fronts: usize = front.iter().chain(note_front).map(Bytes::len).sum();
+            (recipients.len() + note_recipients.len()) * 48
+                + body.inline_len()
+                + note_body.inline_len()
+                + fronts
         }
         Command::Ping { from, to, body, .. } => from.len() + to.len() + body.inline_len(),
         Command::GroupInvite { gid, from, to, body, .. } => {
@@ -204,7 +211,6 @@ fn size(envelope: &Envelope) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use tmtp_contract::{Body, DataInfo, Digest};
     use tmtp_domain::{SessionId, SiteId};
     use uuid::Uuid;
@@ -218,6 +224,7 @@ mod tests {
             recipients: Vec::new(),
             data: DataInfo::default(),
             body,
+            front: None,
         };
         Envelope { site: SiteId(Uuid::nil()), session: SessionId(1), seq, trace: None, command }
     }

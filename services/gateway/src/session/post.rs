@@ -1,9 +1,11 @@
 //! A request whose data is arriving. Small data is collected, larger data goes to the body store chunk by chunk,
-//! one chunk under way at a time. It must never hold more than a chunk and one read of it, whatever was announced.
+//! one chunk under way at a time. It must never hold more than a chunk, one read of it, and a datahead that the home may
+//! have to look at, whatever was announced.
 
 use aws_lc_rs::digest;
 use bytes::{Bytes, BytesMut};
 use tmtp_contract::{Body, BodyRef, Command, DataInfo, Digest};
+use tmtp_domain::policy::FRONT_MAX;
 use tmtp_domain::{BodyId, Recipient, RecipientKind};
 
 /// What the link does for a body on its way into the store. One at a time; `Put` is reported back.
@@ -74,6 +76,8 @@ pub struct Part {
     info: DataInfo,
     /// Octets that have come.
     taken: u64,
+    /// The datahead as far as it has come, of what goes to the store.
+    front: Vec<u8>,
     sink: Sink,
 }
 
@@ -124,7 +128,7 @@ impl Part {
                 busy: false,
             }),
         };
-        Self { info: data_info(info), taken: 0, sink }
+        Self { info: data_info(info), taken: 0, front: Vec::new(), sink }
     }
 
     /// Takes what is its own off the front.
@@ -134,7 +138,14 @@ impl Part {
         self.taken += own.len() as u64;
         match &mut self.sink {
             Sink::Inline(octets) => octets.extend_from_slice(own),
-            Sink::Store(store) => store.rest.extend_from_slice(own),
+            Sink::Store(store) => {
+                store.rest.extend_from_slice(own);
+                if self.info.head <= FRONT_MAX {
+                    let missing =
+                        usize::try_from(self.info.head).unwrap_or(0).saturating_sub(self.front.len());
+                    self.front.extend_from_slice(&own[..own.len().min(missing)]);
+                }
+            }
         }
         rest
     }
@@ -174,7 +185,8 @@ impl Part {
         }
     }
 
-    fn complete(self) -> (DataInfo, Body) {
+    fn complete(self) -> (DataInfo, Body, Option<Bytes>) {
+        let front = (!self.front.is_empty()).then(|| self.front.into());
         let body = match self.sink {
             Sink::Inline(octets) if octets.is_empty() => Body::Empty,
             Sink::Inline(octets) => Body::Inline(octets.into()),
@@ -182,7 +194,7 @@ impl Part {
                 Body::Stored(BodyRef { id: store.body, len: self.info.len, chunk: store.chunk_octets })
             }
         };
-        (self.info, body)
+        (self.info, body, front)
     }
 }
 
@@ -241,11 +253,14 @@ impl Post {
     /// The command, now that all data has come.
     pub fn complete(self) -> Complete {
         let digest = short(self.digest);
-        let (data, body) = self.message.complete();
-        let (note, note_body) = self.note.map_or((DataInfo::default(), Body::Empty), Part::complete);
-        let octets = COMMAND_OCTETS + self.header_octets + body.inline_len() + note_body.inline_len();
+        let (data, body, front) = self.message.complete();
+        let (note, note_body, note_front) =
+            self.note.map_or((DataInfo::default(), Body::Empty, None), Part::complete);
+        let fronts: usize = front.iter().chain(&note_front).map(Bytes::len).sum();
+        let octets =
+            COMMAND_OCTETS + self.header_octets + body.inline_len() + note_body.inline_len() + fronts;
         let command = match self.demand {
-            Demand::Post { recipients } => Command::Post { digest, recipients, data, body },
+            Demand::Post { recipients } => Command::Post { digest, recipients, data, body, front },
             Demand::PostNotify { recipients, note_recipients, for_not_self } => Command::PostNotify {
                 digest,
                 recipients,
@@ -255,6 +270,8 @@ impl Post {
                 body,
                 note,
                 note_body,
+                front,
+                note_front,
             },
         };
         Complete { id: self.id, command, octets }

@@ -139,6 +139,7 @@ fn site() -> Arc<Site> {
         domains: vec!["example.org".into()],
         registration: Registration::Open,
         status: SiteStatus::Active,
+        policy: tmtp_domain::Policy::default(),
     })
 }
 

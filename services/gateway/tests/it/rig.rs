@@ -56,6 +56,7 @@ pub fn site(status: SiteStatus, revision: i64) -> Site {
         domains: vec!["example.org".into()],
         registration: Registration::Open,
         status,
+        policy: tmtp_domain::Policy::default(),
     }
 }
 

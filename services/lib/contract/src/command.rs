@@ -1,5 +1,6 @@
 //! Commands: what gateways ask of a site's home worker.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tmtp_domain::{
     Epoch, GatewayId, GroupEdit, MsgId, NodeNum, OhiAct, OhiItem, Recipient, SecretHash, SessionId, SiteId,
@@ -158,6 +159,10 @@ pub enum Command {
         /// The data.
         #[serde(rename = "b")]
         body: Body,
+        /// The datahead of data that is in the body store, unless it is longer than anybody looks at
+        /// ([`tmtp_domain::policy::FRONT_MAX`]): what it says of the sender may have to be true.
+        #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
+        front: Option<Bytes>,
     },
     /// PostNotify.
     #[serde(rename = "both")]
@@ -186,6 +191,12 @@ pub enum Command {
         /// The note.
         #[serde(rename = "c")]
         note_body: Body,
+        /// The datahead of a message that is in the body store.
+        #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
+        front: Option<Bytes>,
+        /// The same of the note.
+        #[serde(rename = "g", default, skip_serializing_if = "Option::is_none")]
+        note_front: Option<Bytes>,
     },
     /// Ping. The text has been checked.
     #[serde(rename = "ping")]

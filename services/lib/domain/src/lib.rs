@@ -14,6 +14,7 @@
 //! | invite, code | lets somebody join; its code is told to them ([`InviteCode`]) |
 //! | provider | an OpenID Connect provider whose sign-in tokens a site takes ([`Provider`]) |
 //! | ohi, presence | a user shows others that it is online; kept in memory only |
+//! | policy | what a site allows its members beyond the protocol's own rules ([`Policy`]) |
 //! | shard | the unit of ownership: a site belongs to exactly one ([`ShardId`]) |
 //! | gateway, worker | the process at the socket; the process that decides and commits |
 //! | link, session | a connection of a client; what it means to the cluster once it is a member's |
@@ -28,6 +29,7 @@ mod invite;
 mod key;
 mod member;
 mod name;
+pub mod policy;
 mod posted;
 mod presence;
 mod provider;
@@ -48,6 +50,7 @@ pub use invite::{InviteCode, InviteCodeError, InviteState, InviteUse};
 pub use key::{KeyMode, KeySecret};
 pub use member::{Member, MemberStatus, NODES_MAX, Node};
 pub use name::{NameHolder, claim, ping};
+pub use policy::{Policy, PolicyRefusal};
 pub use posted::Posted;
 pub use presence::{CONTACTS_MAX, Notice, OhiAct, OhiItem, Presence, by_receiver, list_fits};
 pub use provider::{

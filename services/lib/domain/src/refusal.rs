@@ -1,6 +1,6 @@
 //! The texts of `ack.error` and `registered.error`, exactly as clients of the protocol know them.
 
-use crate::Uid;
+use crate::{PolicyRefusal, Uid};
 
 /// Why a request was refused. `Display` is the text on the wire; offending values stand in it as they came.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -110,4 +110,7 @@ pub enum Refusal {
     /// The result does not fit a header of 65535 octets.
     #[error("request too large to express in a header")]
     TooLarge,
+    /// The site does not allow it.
+    #[error(transparent)]
+    Policy(#[from] PolicyRefusal),
 }

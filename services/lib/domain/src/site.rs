@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use aws_lc_rs::digest;
 
-use crate::{ShardId, SiteId};
+use crate::{Policy, ShardId, SiteId};
 
 /// Who may register at a site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -91,6 +91,9 @@ pub struct Site {
     pub registration: Registration,
     /// Whether it is served.
     pub status: SiteStatus,
+    /// What it allows its members. Most sites set nothing, and should cost nothing.
+    #[serde(default, skip_serializing_if = "Policy::is_default")]
+    pub policy: Policy,
 }
 
 /// The shard of a site: a hash of its id over the number of shards of the deployment, which never changes.

@@ -10,6 +10,7 @@ use tmtp_domain::{
 use uuid::Uuid;
 
 use crate::admin::{AdminRecord, Suspension, change_member, see_nodes, settle_admin};
+use crate::look::write_looks;
 use crate::{Error, Store, StoredBody};
 
 /// What one batch does to the shards it touches: all of it, or nothing.
@@ -392,6 +393,7 @@ async fn change_rows(commit: &Commit, tx: &mut Transaction<'static, Postgres>) -
         .execute(&mut **tx)
         .await
         .map_err(Error::from)?;
+        write_looks(tx, &rows.names.sites, &rows.names.texts).await?;
     }
     if !rows.places.is_empty() {
         write_places(&rows, tx).await?;

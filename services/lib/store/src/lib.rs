@@ -10,6 +10,7 @@ mod body;
 mod certificate;
 mod commit;
 mod inbox;
+mod look;
 mod member;
 mod recover;
 mod shard;
@@ -25,14 +26,15 @@ pub use acme::{AcmeDomain, AcmeEnableError, AcmeState};
 pub use admin::{
     AdminRecord, AdminTx, ApiKey, Approval, AuditEntry, AuditFilter, Claim, DeviceRecord, DueResume, Erasure,
     GroupPlace, GroupRecord, Hold, InviteFilter, InviteRecord, IssuerKey, Job, JobEnd, JobFilter, JobState,
-    Joined, MemberFilter, MemberRecord, NewApiKey, NewAudit, NewInvite, NewJob, Progress, ProviderRecord,
-    SETTLED_BY_WORKER, Settled, SignInCode, SiteChange, SiteFilter, SiteKind, SiteRead, SiteRecord, SiteTurn,
-    Suspension, TakenJob,
+    Joined, MemberFilter, MemberRecord, NewApiKey, NewAudit, NewInvite, NewJob, PolicyEntry, PolicyRecord,
+    Progress, ProviderRecord, SETTLED_BY_WORKER, Settled, SignInCode, SiteChange, SiteFilter, SiteKind,
+    SiteRead, SiteRecord, SiteTurn, Suspension, TakenJob,
 };
 pub use body::StoredBody;
 pub use certificate::{CertificateRecord, CertificateSource, NewCertificate};
 pub use commit::{Change, Commit, CommitError, ShardCommit};
 pub use inbox::{Depth, Page, PageRequest, RowMessage};
+pub use look::Looks;
 pub use recover::{ReceiptsFrom, Recovery};
 pub use shard::{Heartbeat, OwnedShard};
 pub use site::{CreateSite, CreateSiteError};

@@ -44,7 +44,7 @@ impl Store {
     /// The site that has this domain.
     pub async fn site_by_domain(&self, domain: &str) -> Result<Option<Site>, Error> {
         let row = sqlx::query(concat!(
-            "SELECT s.site_id, s.shard_id, s.revision, s.name, s.registration, s.status,
+            "SELECT s.site_id, s.shard_id, s.revision, s.name, s.registration, s.status, s.policy::text,
                     ARRAY(SELECT domain FROM site_domain d WHERE d.site_id = s.site_id ORDER BY domain) AS domains
              FROM site s ",
             "WHERE s.site_id = (SELECT site_id FROM site_domain WHERE domain = $1)"
@@ -58,7 +58,7 @@ impl Store {
     /// Sites changed after `revision`, oldest change first, at most `limit`.
     pub async fn sites_since(&self, revision: i64, limit: i64) -> Result<Vec<Site>, Error> {
         let rows = sqlx::query(concat!(
-            "SELECT s.site_id, s.shard_id, s.revision, s.name, s.registration, s.status,
+            "SELECT s.site_id, s.shard_id, s.revision, s.name, s.registration, s.status, s.policy::text,
                     ARRAY(SELECT domain FROM site_domain d WHERE d.site_id = s.site_id ORDER BY domain) AS domains
              FROM site s ",
             "WHERE s.revision > $1 ORDER BY s.revision LIMIT $2"
@@ -74,7 +74,7 @@ impl Store {
     pub async fn sites(&self, ids: &[SiteId]) -> Result<Vec<Site>, Error> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
         let rows = sqlx::query(concat!(
-            "SELECT s.site_id, s.shard_id, s.revision, s.name, s.registration, s.status,
+            "SELECT s.site_id, s.shard_id, s.revision, s.name, s.registration, s.status, s.policy::text,
                     ARRAY(SELECT domain FROM site_domain d WHERE d.site_id = s.site_id ORDER BY domain) AS domains
              FROM site s ",
             "WHERE s.site_id = ANY($1)"
@@ -137,5 +137,7 @@ fn site(row: &PgRow) -> Result<Site, Error> {
         domains: row.try_get("domains")?,
         registration: parse("registration")?.parse::<Registration>().map_err(Error::Unreadable)?,
         status: parse("status")?.parse::<SiteStatus>().map_err(Error::Unreadable)?,
+        policy: serde_json::from_str(&parse("policy")?)
+            .map_err(|error| Error::Unreadable(error.to_string()))?,
     })
 }

@@ -11,7 +11,7 @@ use tracing::Span;
 use super::isolate::Suspect;
 use super::persist::Loaded;
 use super::{Engine, kind, now};
-use crate::home::{Facts, Wanted, World};
+use crate::home::{Facts, Wanted, World, wants_for_policy};
 
 /// A command on its way to its home.
 struct Incoming {
@@ -160,6 +160,7 @@ impl Engine {
             for one in incoming {
                 if let Some(home) = self.homes.get(&one.shard) {
                     home.wants(one.gateway, &one.envelope, &facts, &mut wanted);
+                    wants_for_policy(&one.envelope, &self.sites, &mut wanted);
                 }
             }
             // Nearly every batch ends here: what it needs is known.

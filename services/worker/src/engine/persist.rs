@@ -35,6 +35,7 @@ impl Engine {
     pub(super) async fn load(&mut self, wanted: Wanted) -> Loaded {
         let members: Vec<_> = wanted.members.into_iter().collect();
         let names: Vec<_> = wanted.names.into_iter().collect();
+        let looks: Vec<_> = wanted.looks.into_iter().collect();
         let groups: Vec<_> = wanted.groups.into_iter().collect();
         let bodies: Vec<_> = wanted.bodies.into_iter().collect();
         let sites: Vec<SiteId> = wanted.sites.into_iter().collect();
@@ -43,7 +44,8 @@ impl Engine {
         let mut attempt = 0;
         loop {
             let load = async {
-                let mut facts = self.try_load(&members, &groups, &names, &bodies, &sites, &settled).await?;
+                let mut facts =
+                    self.try_load(&members, &groups, (&names, &looks), &bodies, &sites, &settled).await?;
                 if !known.is_empty() {
                     facts.known = self.store.known(&known).await?;
                 }
@@ -76,7 +78,7 @@ impl Engine {
         &mut self,
         members: &[(SiteId, Uid)],
         groups: &[(SiteId, String)],
-        names: &[(SiteId, String)],
+        (names, looks): (&[(SiteId, String)], &[(SiteId, String)]),
         bodies: &[(SiteId, BodyId)],
         sites: &[SiteId],
         settled: &[(KeyId, String)],
@@ -107,6 +109,9 @@ impl Engine {
         let mut facts = Facts::default();
         if !names.is_empty() {
             facts.names = self.store.names(names).await?;
+        }
+        if !looks.is_empty() {
+            facts.looks = self.store.looks(looks).await?;
         }
         if !settled.is_empty() {
             facts.settled = self.store.settled(settled).await?;

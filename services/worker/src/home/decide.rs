@@ -159,10 +159,15 @@ impl Home {
         };
         session.expected += 1;
         let node = session.node;
+        if let Err(refusal) = self.check_policy(call, node, &envelope.command, world) {
+            self.orphan_data(call.site, &envelope.command);
+            self.hungry.insert(call.from);
+            return self.refuse(call, &refusal);
+        }
         match envelope.command {
             Command::Detach => self.end_session(call.from),
             Command::Acks { ids } => self.acks(call.from, node, &ids),
-            Command::Post { digest, recipients, data, body } => {
+            Command::Post { digest, recipients, data, body, .. } => {
                 self.post(call, node, digest, &recipients, Payload { info: data, body });
             }
             Command::PostNotify {
@@ -174,6 +179,7 @@ impl Home {
                 body,
                 note,
                 note_body,
+                ..
             } => {
                 let message = Payload { info: data, body };
                 let note = Payload { info: note, body: note_body };
@@ -226,13 +232,8 @@ impl Home {
         session.expected += 1;
         match &envelope.command {
             Command::Detach => self.end_session(call.from),
-            Command::Post { body, .. } => {
-                self.orphan(call.site, body);
-                self.answer(call, Answer::Refused(INTERNAL.to_owned()));
-            }
-            Command::PostNotify { body, note_body, .. } => {
-                self.orphan(call.site, body);
-                self.orphan(call.site, note_body);
+            Command::Post { .. } | Command::PostNotify { .. } => {
+                self.orphan_data(call.site, &envelope.command);
                 self.answer(call, Answer::Refused(INTERNAL.to_owned()));
             }
             Command::Acks { .. }
@@ -250,6 +251,18 @@ impl Home {
         }
         self.outbox.done.insert(call.from, call.seq);
         self.hungry.insert(call.from);
+    }
+
+    /// Nobody will refer to the data of this command.
+    fn orphan_data(&mut self, site: SiteId, command: &Command) {
+        match command {
+            Command::Post { body, .. } => self.orphan(site, body),
+            Command::PostNotify { body, note_body, .. } => {
+                self.orphan(site, body);
+                self.orphan(site, note_body);
+            }
+            _ => {}
+        }
     }
 
     /// A repetition of a command that was applied is not lost: its answer is on its way, and the gateway would only
@@ -279,7 +292,7 @@ impl Home {
         if self.receipts.get(&key, call.now).is_some() {
             return self.answer(call, Answer::Done);
         }
-        if let Err(refusal) = self.claim_alias(call.site, node.uid, alias, world) {
+        if let Err(refusal) = self.choose_alias(call.site, node.uid, alias, world) {
             return self.refuse(call, &refusal);
         }
         let owed = self.all_nodes(call.site, node.uid);
@@ -376,7 +389,7 @@ impl Home {
     ) -> Result<(), Refusal> {
         let alias = Alias::parse(text)?;
         if tmtp_domain::claim(uid, alias.as_str(), world.holder(site, alias.as_str()))? {
-            world.facts.names.insert((site, text.to_owned()), NameHolder::Member(uid));
+            world.facts.take_name(site, text, NameHolder::Member(uid));
             self.changes.push(Change::Name { site, name: text.to_owned(), uid });
         }
         Ok(())

@@ -32,7 +32,7 @@ impl Home {
         };
         let (_, gid) = place;
         if invited.founds {
-            world.facts.names.insert((call.site, gid.clone()), NameHolder::Group);
+            world.facts.take_name(call.site, &gid, NameHolder::Group);
             self.changes.push(Change::Group { site: call.site, gid: gid.clone() });
         }
         for (uid, place) in invited.changes {

@@ -55,7 +55,7 @@ impl Home {
             self.changes.push(Change::Member { site, uid });
             self.changes.push(Change::Node { site, uid, num, secret, label });
         }
-        let alias_error = alias.and_then(|alias| self.claim_alias(site, uid, alias, world).err());
+        let alias_error = alias.and_then(|alias| self.choose_alias(site, uid, alias, world).err());
         self.start_session(call, NodeKey { site, uid, node: num }, 0);
         self.answer(
             call,

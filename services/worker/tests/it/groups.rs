@@ -59,7 +59,7 @@ fn group(kind: RecipientKind) -> Recipient {
 
 fn post_to(n: u8, recipients: Vec<Recipient>) -> Command {
     let (data, body) = text("hello");
-    Command::Post { digest: digest(n), recipients, data, body }
+    Command::Post { digest: digest(n), recipients, data, body, front: None }
 }
 
 fn member(act: GroupAct, alias: &str) -> Content {
@@ -190,6 +190,8 @@ fn a_message_and_its_note_are_one() {
             body,
             note,
             note_body,
+            front: None,
+            note_front: None,
         }
     };
     let told = rig.run((G1, 1), forward(3, vec![user(BEN)], vec![user(CID)], false));

@@ -12,6 +12,7 @@ mod groups;
 mod live;
 mod model;
 mod outage;
+mod policy;
 mod presence;
 mod requests;
 mod rig;

@@ -369,6 +369,7 @@ fn only_what_is_missing_is_wanted() {
             recipients,
             data: tmtp_contract::DataInfo::default(),
             body: Body::Empty,
+            front: None,
         }
     };
     let found = wanted(&rig, HERE, post_to(&[BEN.to_string(), late.to_string(), "no uid\0".into()]));

@@ -317,6 +317,7 @@ fn open_site(id: SiteId) -> Site {
         domains: Vec::new(),
         registration: Registration::Open,
         status: SiteStatus::Active,
+        policy: tmtp_domain::Policy::default(),
     }
 }
 
@@ -349,7 +350,13 @@ pub fn post(n: u8, to: &[Uid]) -> Command {
 
 pub fn post_body(n: u8, to: &[Uid], body: Body) -> Command {
     let recipients = to.iter().map(|uid| user(*uid)).collect();
-    Command::Post { digest: digest(n), recipients, data: DataInfo { len: 1, head: 0, sum: 3 }, body }
+    Command::Post {
+        digest: digest(n),
+        recipients,
+        data: DataInfo { len: 1, head: 0, sum: 3 },
+        body,
+        front: None,
+    }
 }
 
 pub fn new_alias(n: u8, alias: &str) -> Command {

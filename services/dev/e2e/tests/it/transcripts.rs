@@ -53,7 +53,7 @@ fn report(results: Vec<Result<()>>) -> Result<()> {
 async fn pure() -> Result<()> {
     let mut results = Vec::new();
     for script in scripts()? {
-        let mut stage = Pure::new(&script.name, registration(&script));
+        let mut stage = Pure::with_policy(&script.name, registration(&script), script.policy.clone());
         results.push(Play::run(&mut stage, &script).await);
     }
     report(results)
@@ -66,7 +66,7 @@ async fn pure_one_by_one() -> Result<()> {
     let scripts: Vec<Script> = scripts()?.into_iter().filter(|script| !script.wide).collect();
     ensure!(scripts.len() >= 25, "only {} transcripts", scripts.len());
     for script in scripts {
-        let mut stage = Pure::with_window(&script.name, registration(&script), 1, 1);
+        let mut stage = Pure::one_by_one(&script.name, registration(&script), script.policy.clone());
         results.push(Play::run(&mut stage, &script).await);
     }
     report(results)
@@ -91,6 +91,11 @@ async fn real() -> Result<()> {
             registration: registration(script),
         };
         cluster.store.create_site(&site).await?;
+        if !script.policy.is_default() {
+            let mut change = cluster.store.admin().await?;
+            change.set_site_policy(site.id, &serde_json::to_string(&script.policy)?, None).await?;
+            change.commit().await?;
+        }
     }
     let last = format!("t{}.test", scripts.len());
     cluster.add_site("The last one", &[&last], Registration::Open).await?;

@@ -1,5 +1,6 @@
 //! Data that goes to the body store while it arrives. Inline is up to 64 octets here, and a chunk has 100.
 
+use bytes::Bytes;
 use tmtp_contract::BodyRef;
 
 use super::super::Upload;
@@ -88,6 +89,41 @@ fn digest_covers_chunks() {
     };
     assert_eq!(digest(b'x'), digest(b'x'));
     assert_ne!(digest(b'x'), digest(b'y'));
+}
+
+/// Goal: the datahead of stored data comes along, however the data arrives, and one that nobody would look at does not;
+/// method: dataheads of less and more than a chunk, in pieces, then one that is too long.
+#[test]
+fn dataheads_come_along() {
+    let front = |head: usize, len: usize, piece: usize| {
+        let mut rig = Rig::open();
+        let header = format!(r#"{{"op":7,"id":"p","for":[],"datalen":{len},"datahead":{head}}}"#);
+        let data: Vec<u8> = (0_u8..=250).cycle().take(len).collect();
+        for piece in [frame(&header), data.clone()].concat().chunks(piece) {
+            let mut left = piece;
+            loop {
+                if !left.is_empty() {
+                    left = rig.octets(left);
+                }
+                if rig.upload().is_none() {
+                    break;
+                }
+                rig.uploaded(true);
+            }
+        }
+        let commands = rig.commands();
+        let [(2, Command::Post { front, .. })] = &commands[..] else { panic!("{commands:?}") };
+        assert!(front.as_ref().is_none_or(|front| **front == data[..head]));
+        front.as_ref().map(Bytes::len)
+    };
+    for piece in [1, 7, 1_000] {
+        assert_eq!(front(0, 200, piece), None);
+        assert_eq!(front(30, 200, piece), Some(30));
+        assert_eq!(front(150, 305, piece), Some(150));
+        assert_eq!(front(20, 60, piece), None, "the data itself comes along");
+    }
+    assert_eq!(front(65_536, 70_000, 1_000), Some(65_536));
+    assert_eq!(front(65_537, 70_000, 1_000), None);
 }
 
 /// Goal: when the store fails, the rest is read, the ack says so, and the link stays; method: fail the first and the

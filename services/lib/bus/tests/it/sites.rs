@@ -1,7 +1,8 @@
 //! The directory of sites.
 
 use redis::cmd;
-use tmtp_domain::{Registration, ShardId, Site, SiteId, SiteStatus};
+use tmtp_domain::policy::PingPolicy;
+use tmtp_domain::{Policy, Registration, ShardId, Site, SiteId, SiteStatus};
 use uuid::Uuid;
 
 use crate::support::{Place, gateway};
@@ -15,6 +16,8 @@ fn site(n: u128, revision: i64) -> Site {
         domains: vec![format!("s{n}.example")],
         registration: Registration::Open,
         status: SiteStatus::Active,
+        // Every other one has a policy.
+        policy: Policy { pings: PingPolicy { allowed: n % 2 == 0, per_day: None }, ..Policy::default() },
     }
 }
 

@@ -95,21 +95,37 @@ fn attach() -> BoxedStrategy<Attach> {
         .boxed()
 }
 
+fn front() -> impl Strategy<Value = Option<Bytes>> {
+    option::of(vec(any::<u8>(), 0..20).prop_map(Bytes::from))
+}
+
 fn post_notify() -> BoxedStrategy<Command> {
     let lists = (vec(recipient(), 0..4), vec(recipient(), 0..4), any::<bool>());
-    (digest(), lists, data(), body(), data(), body())
-        .prop_map(|(digest, (recipients, note_recipients, for_not_self), data, body, note, note_body)| {
-            Command::PostNotify {
+    (digest(), lists, data(), body(), data(), body(), (front(), front()))
+        .prop_map(
+            |(
                 digest,
-                recipients,
-                note_recipients,
-                for_not_self,
+                (recipients, note_recipients, for_not_self),
                 data,
                 body,
                 note,
                 note_body,
-            }
-        })
+                (front, note_front),
+            )| {
+                Command::PostNotify {
+                    digest,
+                    recipients,
+                    note_recipients,
+                    for_not_self,
+                    data,
+                    body,
+                    note,
+                    note_body,
+                    front,
+                    note_front,
+                }
+            },
+        )
         .boxed()
 }
 
@@ -214,8 +230,9 @@ fn command() -> BoxedStrategy<Command> {
             node_id,
             secret
         }),
-        (digest(), vec(recipient(), 0..4), data(), body())
-            .prop_map(|(digest, recipients, data, body)| Command::Post { digest, recipients, data, body }),
+        (digest(), vec(recipient(), 0..4), data(), body(), front()).prop_map(
+            |(digest, recipients, data, body, front)| Command::Post { digest, recipients, data, body, front }
+        ),
         vec(msg_id(), 0..20).prop_map(|ids| Command::Acks { ids }),
         admin_request().prop_map(|request| Command::Admin(Box::new(request))),
         talk(),

@@ -9,6 +9,7 @@ mod fence;
 mod invites;
 mod jobs;
 mod journal;
+mod looks;
 mod ownership;
 mod queue;
 mod reader;

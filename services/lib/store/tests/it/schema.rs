@@ -28,6 +28,7 @@ const TABLES: &[&str] = &[
     "message",
     "message_parked",
     "name",
+    "name_look",
     "node",
     "oidc_provider",
     "receipts",
@@ -37,6 +38,7 @@ const TABLES: &[&str] = &[
     "site",
     "site_certificate",
     "site_domain",
+    "site_policy_history",
     "worker",
 ];
 /// Tables that belong to no site: the bookkeeping of shards and of the deployment, and what may concern several sites.

@@ -25,6 +25,7 @@ async fn a_site_is_found() {
         domains: vec!["*.b.example".into(), "chat.example".into()],
         registration: Registration::Open,
         status: SiteStatus::Active,
+        policy: tmtp_domain::Policy::default(),
     };
     assert_eq!(site, expected);
     assert_eq!(rig.store.sites(&[id, SiteId(Uuid::new_v4())]).await.unwrap(), [expected]);

@@ -189,7 +189,7 @@ impl<'d> Cluster<'d> {
                     1 => Body::Empty,
                     _ => Body::Inline(Bytes::from(number.to_string())),
                 };
-                Command::Post { digest, recipients, data, body }
+                Command::Post { digest, recipients, data, body, front: None }
             }
             Op::Toggle(_) | Op::Resend(..) | Op::Ack(..) => {
                 panic!("{op:?} makes no request")

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
+use tmtp_domain::Policy;
 
 /// A transcript.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub struct Script {
     pub name: String,
     /// Nobody can register there by themselves.
     pub closed: bool,
+    /// What the site allows.
+    pub policy: Policy,
     /// Its times are those of the login, which no setting scales.
     pub real_time: bool,
     /// It has several messages in flight to one node.
@@ -101,6 +104,7 @@ impl Script {
         let mut script = Self {
             name: name.to_owned(),
             closed: false,
+            policy: Policy::default(),
             real_time: false,
             pure_only: false,
             wide: false,
@@ -119,6 +123,12 @@ impl Script {
             if let Some(rows) = comment.trim().strip_prefix("covers:") {
                 self.covers.extend(rows.split_whitespace().map(str::to_owned));
             }
+            return Ok(());
+        }
+        if let Some(policy) = line.strip_prefix("policy ") {
+            self.policy = serde_json::from_str(policy)?;
+            let problems = self.policy.validate();
+            ensure!(problems.is_empty(), "{problems:?}");
             return Ok(());
         }
         match line {

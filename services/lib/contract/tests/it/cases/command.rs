@@ -240,8 +240,13 @@ fn edits() -> Vec<Case> {
 }
 
 fn posts() -> Vec<Case> {
-    let post =
-        |recipients, data, body| Command::Post { digest: Digest(counting(0x80)), recipients, data, body };
+    let post = |recipients, data, body| Command::Post {
+        digest: Digest(counting(0x80)),
+        recipients,
+        data,
+        body,
+        front: None,
+    };
     vec![
         one(
             "v1/command/post_empty",
@@ -270,6 +275,17 @@ fn posts() -> Vec<Case> {
                 Body::Stored(BodyRef { id: BodyId(uuid(0xA0)), len: 5_000_000_000, chunk: 1_048_576 }),
             ),
         ),
+        one(
+            "v1/command/post_front",
+            "a post whose data is in the body store, with its datahead",
+            Command::Post {
+                digest: Digest(counting(0x80)),
+                recipients: Vec::new(),
+                data: DataInfo { len: 70_000, head: 15, sum: 0 },
+                body: Body::Stored(BodyRef { id: BodyId(uuid(0xA0)), len: 70_000, chunk: 1_048_576 }),
+                front: Some(Bytes::from_static(br#"{"Alias":"Ann"}"#)),
+            },
+        ),
     ]
 }
 
@@ -290,6 +306,8 @@ fn posts_with_notes() -> Vec<Case> {
                 body: Body::Inline(Bytes::from_static(b"{}hello")),
                 note: DataInfo { len: 3, head: 3, sum: 1 },
                 note_body: Body::Inline(Bytes::from_static(b"[1]")),
+                front: None,
+                note_front: None,
             },
         ),
         one(
@@ -304,6 +322,24 @@ fn posts_with_notes() -> Vec<Case> {
                 body: Body::Stored(BodyRef { id: BodyId(uuid(0xA0)), len: 5_000_000_000, chunk: 1_048_576 }),
                 note: DataInfo { len: 70_000, head: 0, sum: 0 },
                 note_body: Body::Stored(BodyRef { id: BodyId(uuid(0xB0)), len: 70_000, chunk: 1_048_576 }),
+                front: None,
+                note_front: None,
+            },
+        ),
+        one(
+            "v1/command/both_front",
+            "a message and its note, both in the body store, with their dataheads",
+            Command::PostNotify {
+                digest: Digest(counting(0x80)),
+                recipients: Vec::new(),
+                note_recipients: Vec::new(),
+                for_not_self: false,
+                data: DataInfo { len: 80_000, head: 15, sum: 0 },
+                body: Body::Stored(BodyRef { id: BodyId(uuid(0xA0)), len: 80_000, chunk: 1_048_576 }),
+                note: DataInfo { len: 70_000, head: 2, sum: 0 },
+                note_body: Body::Stored(BodyRef { id: BodyId(uuid(0xB0)), len: 70_000, chunk: 1_048_576 }),
+                front: Some(Bytes::from_static(br#"{"Alias":"Ann"}"#)),
+                note_front: Some(Bytes::from_static(b"{}")),
             },
         ),
     ]

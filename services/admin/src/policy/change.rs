@@ -1,0 +1,141 @@
+//! `PATCH` and `PUT /v1/sites/{site}/policy`.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
+use serde::Serialize;
+use serde_json::Value;
+use tmtp_domain::{Policy, SiteId};
+use tmtp_store::PolicyRecord;
+use utoipa::ToSchema;
+
+use super::document::{Document, check, merge, stored};
+use crate::api::Problem;
+use crate::api::caller::{Caller, may};
+use crate::api::change::{Answer, Change, Note};
+use crate::api::dry_run::{DryRun, DryRunParams};
+use crate::api::etag::{IfMatch, IfMatchParams, tagged};
+use crate::api::id::SiteRef;
+use crate::api::openapi::ChangeRefusals;
+use crate::api::payload::{Payload, Place};
+
+/// What a change has led to; with `dry_run`, what it would lead to.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PolicyChange {
+    /// What is set; null when something is wrong.
+    #[schema(required = true, value_type = Option<Policy>)]
+    set: Option<Document>,
+    /// What holds, with the defaults; null when something is wrong.
+    #[schema(required = true)]
+    effective: Option<Policy>,
+    /// All that is wrong. With `dry_run` only: else the first of it is the error.
+    problems: Vec<PolicyProblem>,
+}
+
+/// Something that is wrong with a policy.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PolicyProblem {
+    /// Which field.
+    param: String,
+    /// What to do.
+    detail: String,
+}
+
+/// Change the policy of a site
+///
+/// A JSON merge patch (RFC 7386): what is absent stays, what is null goes back to its default.
+#[utoipa::path(patch, path = "/v1/sites/{site}/policy", operation_id = "update_policy", tag = "policy",
+    security(("key" = ["policy:write"])),
+    params(("site" = SiteRef, Path, description = "The site's id"), DryRunParams, IfMatchParams),
+    request_body(content((Policy = "application/merge-patch+json"), (Policy = "application/json"))),
+    responses((status = 200, description = "What is set now", body = PolicyChange,
+               headers(("ETag" = String, description = "For If-Match"))), ChangeRefusals))]
+pub(crate) async fn change(
+    caller: Caller<may::WritePolicy>,
+    Place(site): Place<SiteRef>,
+    dry_run: DryRun,
+    if_match: IfMatch,
+    patch: Payload<Document>,
+) -> Answer {
+    let site = caller.site(site)?;
+    let mut change = caller.begin().await?;
+    let before = lock(&mut change, site, &if_match).await?;
+    let mut document = stored(&before.document)?;
+    merge(&mut document, patch.value);
+    finish(&caller, change, site, &before, document, dry_run).await
+}
+
+/// Set the policy of a site
+///
+/// The whole document: what is not in it goes back to its default.
+#[utoipa::path(put, path = "/v1/sites/{site}/policy", operation_id = "replace_policy", tag = "policy",
+    security(("key" = ["policy:write"])),
+    params(("site" = SiteRef, Path, description = "The site's id"), DryRunParams, IfMatchParams),
+    request_body = Policy,
+    responses((status = 200, description = "What is set now", body = PolicyChange,
+               headers(("ETag" = String, description = "For If-Match"))), ChangeRefusals))]
+pub(crate) async fn replace(
+    caller: Caller<may::WritePolicy>,
+    Place(site): Place<SiteRef>,
+    dry_run: DryRun,
+    if_match: IfMatch,
+    document: Payload<Document>,
+) -> Answer {
+    let site = caller.site(site)?;
+    let mut change = caller.begin().await?;
+    let before = lock(&mut change, site, &if_match).await?;
+    finish(&caller, change, site, &before, document.value, dry_run).await
+}
+
+async fn lock(change: &mut Change, site: SiteId, if_match: &IfMatch) -> Result<PolicyRecord, Problem> {
+    let record = change.tx.lock_site_policy(site).await?.ok_or_else(Problem::not_found)?;
+    if_match.check(record.version)?;
+    Ok(record)
+}
+
+/// Sets the document, or says what would come of it. What changes nothing is no change.
+async fn finish<P>(
+    caller: &Caller<P>,
+    mut change: Change,
+    site: SiteId,
+    before: &PolicyRecord,
+    document: Document,
+    dry_run: DryRun,
+) -> Answer {
+    let (policy, problems) = match check(&document) {
+        Ok(policy) => (Some(policy), Vec::new()),
+        Err(problems) => (None, problems),
+    };
+    let is_right = policy.is_some();
+    if !dry_run.0
+        && let Some((param, detail)) = problems.first()
+    {
+        return Err(Problem::invalid(param, detail.clone()).into());
+    }
+    let old = stored(&before.document)?;
+    let is_new = old != document;
+    let text = serde_json::to_string(&document).map_err(|_| Problem::internal())?;
+    let (old, new) = (Value::Object(old), Value::Object(document.clone()));
+    let answer = PolicyChange {
+        set: is_right.then_some(document),
+        effective: policy,
+        problems: problems.into_iter().map(|(param, detail)| PolicyProblem { param, detail }).collect(),
+    };
+    if dry_run.0 {
+        return Ok(Json(answer).into_response());
+    }
+    let mut version = before.version;
+    if is_new {
+        version = change.tx.set_site_policy(site, &text, Some(caller.key().id)).await?.version;
+        let target = SiteRef::from(site).to_string();
+        let note = Note {
+            site: Some(site),
+            action: "policy.update",
+            target: &target,
+            before: Some(&old),
+            after: Some(&new),
+        };
+        change.note(note).await?;
+    }
+    Ok(tagged(change.answer(StatusCode::OK, &answer).await?, version))
+}

@@ -1,0 +1,69 @@
+//! The reference of policies, `POLICY.md`: made of the document, the defaults and the texts.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use serde_json::Value;
+use tmtp_domain::{Policy, PolicyRefusal};
+
+/// Sections of a policy, and the names of their schemas.
+const SECTIONS: &[(&str, &str)] = &[
+    ("names", "NamePolicy"),
+    ("groups", "GroupPolicy"),
+    ("posts", "PostPolicy"),
+    ("pings", "PingPolicy"),
+    ("presence", "PresencePolicy"),
+    ("devices", "DevicePolicy"),
+    ("members", "MemberPolicy"),
+];
+
+const HEAD: &str = "\
+# Site policy
+
+What a site allows its members: one document, `/v1/sites/{site}/policy`. Every field may be left out. The defaults forbid
+nothing that the protocol allows. Changes hold within seconds, for requests that come after that. What is refused is told
+in the `error` of the ack; the connection stays. What is counted over a time is counted in the memory of the worker that
+serves the site: another one that takes over counts from nothing.
+
+This file is made from the code: run the tests of `tmtp-admin` with `POSTERN_RENEW=1`.
+
+| field | what it says | default | what is refused says |
+|---|---|---|---|
+";
+
+fn table() -> String {
+    let document: Value = serde_json::from_str(&tmtp_admin::document()).unwrap();
+    let defaults = serde_json::to_value(Policy::default()).unwrap();
+    let texts = PolicyRefusal::all();
+    let mut table = HEAD.to_owned();
+    let mut known = 0;
+    for (section, schema) in SECTIONS {
+        let properties = &document["components"]["schemas"][schema]["properties"];
+        for (field, default) in defaults[section].as_object().unwrap() {
+            known += 1;
+            let path = format!("{section}.{field}");
+            let property = &properties[field];
+            let said = property["description"].as_str().unwrap_or_default().replace('\n', " ");
+            assert!(!said.is_empty(), "{path} says nothing: {property}");
+            let refusals: Vec<String> =
+                texts.iter().filter(|(of, _)| *of == path).map(|(_, text)| format!("`{text}`")).collect();
+            assert!(!refusals.is_empty(), "{path} refuses nothing");
+            writeln!(table, "| `{path}` | {said} | `{default}` | {} |", refusals.join(" ")).unwrap();
+        }
+    }
+    let all: usize = defaults.as_object().unwrap().values().map(|part| part.as_object().unwrap().len()).sum();
+    assert_eq!((known, SECTIONS.len()), (all, defaults.as_object().unwrap().len()));
+    table
+}
+
+/// Goal: the reference is what the code does; method: made anew and compared.
+#[test]
+fn the_reference_is_up_to_date() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/POLICY.md");
+    let table = table();
+    if std::env::var_os("POSTERN_RENEW").is_some() {
+        fs::write(path, &table).unwrap();
+    }
+    let kept = fs::read_to_string(path).unwrap_or_default();
+    assert!(kept == table, "services/admin/POLICY.md is old: run this test with POSTERN_RENEW=1");
+}

@@ -1,0 +1,90 @@
+//! What a site's policy says no with. All texts begin with the same words, so that people know whom to ask.
+
+/// Why a site does not allow a request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyRefusal {
+    /// A name of too few characters.
+    #[error("site policy: names have {0}+ characters")]
+    NameShort(u16),
+    /// A name that the site keeps for itself, or one that looks like it.
+    #[error("site policy: name {0} is reserved")]
+    NameReserved(String),
+    /// A name that looks like somebody else's.
+    #[error("site policy: name {0} looks like a name in use")]
+    NameLike(String),
+    /// A further alias.
+    #[error("site policy: aliases are given by admins")]
+    AliasLocked,
+    /// A group to be made.
+    #[error("site policy: groups are made by admins")]
+    GroupCreate,
+    /// An invitation into a group.
+    #[error("site policy: members are invited into groups by admins")]
+    GroupInvite,
+    /// Somebody else to be dropped.
+    #[error("site policy: members are dropped from groups by admins")]
+    GroupDrop,
+    /// A post with a note.
+    #[error("site policy: no forwarding")]
+    Forwarding,
+    /// A post to too many.
+    #[error("site policy: a post has at most {0} recipients")]
+    Recipients(u32),
+    /// A post that is too large.
+    #[error("site policy: a post has at most {0} octets")]
+    PostOctets(u64),
+    /// Posts that come too fast.
+    #[error("site policy: at most {0} posts in a minute, try again later")]
+    PostRate(u32),
+    /// A post with somebody else's alias in it.
+    #[error("site policy: alias {0} is not the sender's")]
+    SenderAlias(String),
+    /// A post with somebody else's uid in it.
+    #[error("site policy: uid {0} is not the sender's")]
+    SenderUid(String),
+    /// A post that does not let anybody know what it says of its sender.
+    #[error("site policy: datahead must be a JSON object of at most 65536 octets")]
+    SenderUnreadable,
+    /// A ping.
+    #[error("site policy: no pings")]
+    Pings,
+    /// Pings that come too fast.
+    #[error("site policy: at most {0} pings in 24 hours, try again later")]
+    PingRate(u32),
+    /// To show presence.
+    #[error("site policy: no presence")]
+    Presence,
+    /// One device more.
+    #[error("site policy: at most {0} devices for each member")]
+    Devices(u16),
+    /// Something to be sent by somebody who only receives.
+    #[error("site policy: this member only receives messages")]
+    ReceiveOnly,
+}
+
+impl PolicyRefusal {
+    /// One of each, with the field of the policy that is the reason.
+    pub fn all() -> Vec<(&'static str, Self)> {
+        vec![
+            ("names.characters_min", Self::NameShort(10)),
+            ("names.reserved", Self::NameReserved("NAME".to_owned())),
+            ("names.lookalikes", Self::NameLike("NAME".to_owned())),
+            ("names.alias_changes", Self::AliasLocked),
+            ("groups.create", Self::GroupCreate),
+            ("groups.invite", Self::GroupInvite),
+            ("groups.drop", Self::GroupDrop),
+            ("posts.forwarding", Self::Forwarding),
+            ("posts.recipients_max", Self::Recipients(10)),
+            ("posts.octets_max", Self::PostOctets(1_000_000)),
+            ("posts.per_minute", Self::PostRate(10)),
+            ("posts.sender_truth", Self::SenderAlias("ALIAS".to_owned())),
+            ("posts.sender_truth", Self::SenderUid("UID".to_owned())),
+            ("posts.sender_truth", Self::SenderUnreadable),
+            ("pings.allowed", Self::Pings),
+            ("pings.per_day", Self::PingRate(10)),
+            ("presence.allowed", Self::Presence),
+            ("devices.per_member", Self::Devices(10)),
+            ("members.receive_only", Self::ReceiveOnly),
+        ]
+    }
+}
