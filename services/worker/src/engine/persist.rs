@@ -42,7 +42,7 @@ impl Engine {
         let settled: Vec<_> = wanted.settled.into_iter().collect();
         let mut attempt = 0;
         loop {
-            match self.try_load(&members, &groups, (&names, &looks), &bodies, &sites, &settled).await {
+            match self.try_load(&members, &groups, [&names, &looks], &bodies, &sites, &settled).await {
                 Ok(facts) => return Loaded::Ready(facts),
                 Err(error) if error.is_about_data() || matches!(error, Error::Unreadable(_)) => {
                     tracing::error!(
@@ -69,7 +69,7 @@ impl Engine {
         &mut self,
         members: &[(SiteId, Uid)],
         groups: &[(SiteId, String)],
-        (names, looks): (&[(SiteId, String)], &[(SiteId, String)]),
+        [names, looks]: [&[(SiteId, String)]; 2],
         bodies: &[(SiteId, BodyId)],
         sites: &[SiteId],
         settled: &[(KeyId, String)],

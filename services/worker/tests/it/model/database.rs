@@ -32,7 +32,8 @@ impl Database {
     /// Forgets all earlier cases, also those that failed half-way, and makes an open site.
     pub async fn begin(&self) -> Site {
         sqlx::raw_sql(
-            "TRUNCATE journal, receipts, message, inbox, body, group_member, name, node, member, site_domain, site, worker;
+            "TRUNCATE journal, receipts, message, inbox, body, group_member, name_look, name, node, member,
+                      site_domain, site_policy_history, site, worker;
              UPDATE shard SET owner = NULL, last_entry_ms = 0, last_entry_seq = 0, last_msg_id = 0",
         )
         .execute(&self.pool)
