@@ -20,6 +20,33 @@ pub(super) enum Loaded {
     Ended,
 }
 
+/// What a batch wants, as the store is asked for it.
+struct Lists {
+    members: Vec<(SiteId, Uid)>,
+    names: Vec<(SiteId, String)>,
+    looks: Vec<(SiteId, String)>,
+    groups: Vec<(SiteId, String)>,
+    sites: Vec<SiteId>,
+    bodies: Vec<(SiteId, BodyId)>,
+    settled: Vec<(KeyId, String)>,
+    known: Vec<(SiteId, Uid, String)>,
+}
+
+impl Lists {
+    fn of(wanted: Wanted) -> Self {
+        Self {
+            members: wanted.members.into_iter().collect(),
+            names: wanted.names.into_iter().collect(),
+            looks: wanted.looks.into_iter().collect(),
+            groups: wanted.groups.into_iter().collect(),
+            sites: wanted.sites.into_iter().collect(),
+            bodies: wanted.bodies.into_iter().collect(),
+            settled: wanted.settled.into_iter().collect(),
+            known: wanted.known.into_iter().collect(),
+        }
+    }
+}
+
 /// How a commit ended, but for the parts that are certain.
 enum Outcome {
     /// Nothing is left of it.
@@ -33,25 +60,10 @@ enum Outcome {
 impl Engine {
     /// Loads what a batch wants.
     pub(super) async fn load(&mut self, wanted: Wanted) -> Loaded {
-        let members: Vec<_> = wanted.members.into_iter().collect();
-        let names: Vec<_> = wanted.names.into_iter().collect();
-        let looks: Vec<_> = wanted.looks.into_iter().collect();
-        let groups: Vec<_> = wanted.groups.into_iter().collect();
-        let bodies: Vec<_> = wanted.bodies.into_iter().collect();
-        let sites: Vec<SiteId> = wanted.sites.into_iter().collect();
-        let settled: Vec<_> = wanted.settled.into_iter().collect();
-        let known: Vec<_> = wanted.known.into_iter().collect();
+        let lists = Lists::of(wanted);
         let mut attempt = 0;
         loop {
-            let load = async {
-                let mut facts =
-                    self.try_load(&members, &groups, (&names, &looks), &bodies, &sites, &settled).await?;
-                if !known.is_empty() {
-                    facts.known = self.store.known(&known).await?;
-                }
-                Ok::<_, Error>(facts)
-            };
-            match load.await {
+            match self.try_load(&lists).await {
                 Ok(facts) => return Loaded::Ready(facts),
                 Err(error) if error.is_about_data() || matches!(error, Error::Unreadable(_)) => {
                     tracing::error!(
@@ -74,47 +86,42 @@ impl Engine {
         }
     }
 
-    async fn try_load(
-        &mut self,
-        members: &[(SiteId, Uid)],
-        groups: &[(SiteId, String)],
-        (names, looks): (&[(SiteId, String)], &[(SiteId, String)]),
-        bodies: &[(SiteId, BodyId)],
-        sites: &[SiteId],
-        settled: &[(KeyId, String)],
-    ) -> Result<Facts, Error> {
-        if !sites.is_empty() {
-            let found = self.store.sites(sites).await?;
+    async fn try_load(&mut self, lists: &Lists) -> Result<Facts, Error> {
+        if !lists.sites.is_empty() {
+            let found = self.store.sites(&lists.sites).await?;
             self.sites.extend(found.into_iter().map(|site| (site.id, site)));
         }
-        if !members.is_empty() {
-            for (site, member) in self.store.members(members).await? {
+        if !lists.members.is_empty() {
+            for (site, member) in self.store.members(&lists.members).await? {
                 if let Some(home) = self.home_of(site) {
                     home.learn(site, member);
                 }
             }
         }
-        if !groups.is_empty() {
-            for ((site, gid), group) in self.store.groups(groups).await? {
+        if !lists.groups.is_empty() {
+            for ((site, gid), group) in self.store.groups(&lists.groups).await? {
                 if let Some(home) = self.home_of(site) {
                     home.learn_group(site, gid, group);
                 }
             }
         }
-        for (site, body) in self.store.bodies_condemned(bodies).await? {
+        for (site, body) in self.store.bodies_condemned(&lists.bodies).await? {
             if let Some(home) = self.home_of(site) {
                 home.learn_condemned(site, body);
             }
         }
         let mut facts = Facts::default();
-        if !names.is_empty() {
-            facts.names = self.store.names(names).await?;
+        if !lists.names.is_empty() {
+            facts.names = self.store.names(&lists.names).await?;
         }
-        if !looks.is_empty() {
-            facts.looks = self.store.looks(looks).await?;
+        if !lists.looks.is_empty() {
+            facts.looks = self.store.looks(&lists.looks).await?;
         }
-        if !settled.is_empty() {
-            facts.settled = self.store.settled(settled).await?;
+        if !lists.settled.is_empty() {
+            facts.settled = self.store.settled(&lists.settled).await?;
+        }
+        if !lists.known.is_empty() {
+            facts.known = self.store.known(&lists.known).await?;
         }
         Ok(facts)
     }

@@ -4,6 +4,7 @@
 //! How often a member has posted and pinged lately is in memory only: a new owner of the shard counts from nothing.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 
 use bytes::Bytes;
 use tmtp_contract::{Body, Command, DataInfo, Digest, Envelope};
@@ -94,7 +95,11 @@ impl Facts {
 
 /// Adds to `wanted` what the policy of the site asks for and the home does not have: whose are the names that a post
 /// says it is from, and those that look like a new one?
-pub fn wants_for_policy(envelope: &Envelope, sites: &HashMap<SiteId, Site>, wanted: &mut Wanted) {
+pub fn wants_for_policy<S: BuildHasher>(
+    envelope: &Envelope,
+    sites: &HashMap<SiteId, Site, S>,
+    wanted: &mut Wanted,
+) {
     let site = envelope.site;
     let Some(policy) = sites.get(&site).map(|site| &site.policy) else { return };
     if !policy.names.lookalikes {

@@ -156,6 +156,7 @@ async fn devices_are_seen_to() {
         recipients: vec![Recipient { id: BEN.to_string(), kind: RecipientKind::User }],
         data: DataInfo { len: 1, head: 0, sum: 0 },
         body: Body::Inline(Bytes::from_static(b"1")),
+        front: None,
     };
     scene.working.publish(&scene.site, scene.ann, 2, post).await;
     let device = scene

@@ -97,6 +97,7 @@ fn digest_covers_chunks() {
 fn dataheads_come_along() {
     let front = |head: usize, len: usize, piece: usize| {
         let mut rig = Rig::open();
+        rig.limits.body_max = 100_000;
         let header = format!(r#"{{"op":7,"id":"p","for":[],"datalen":{len},"datahead":{head}}}"#);
         let data: Vec<u8> = (0_u8..=250).cycle().take(len).collect();
         for piece in [frame(&header), data.clone()].concat().chunks(piece) {

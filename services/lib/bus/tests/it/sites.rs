@@ -17,7 +17,10 @@ fn site(n: u128, revision: i64) -> Site {
         registration: Registration::Open,
         status: SiteStatus::Active,
         // Every other one has a policy.
-        policy: Policy { pings: PingPolicy { allowed: n % 2 == 0, per_day: None }, ..Policy::default() },
+        policy: Policy {
+            pings: PingPolicy { allowed: n.is_multiple_of(2), per_day: None },
+            ..Policy::default()
+        },
     }
 }
 

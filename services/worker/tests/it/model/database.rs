@@ -47,8 +47,7 @@ impl Database {
     /// Forgets all earlier cases, also those that failed half-way, and makes an open site.
     pub async fn begin(&self) -> Site {
         sqlx::raw_sql(
-            "TRUNCATE journal, receipts, message, inbox, body, group_member, name, node, member, site_domain, site, worker,
-                 idempotency;
+            "TRUNCATE journal, receipts, message, inbox, body, name, member, site, worker, idempotency CASCADE;
              UPDATE shard SET owner = NULL, last_entry_ms = 0, last_entry_seq = 0, last_msg_id = 0",
         )
         .execute(&self.pool)
