@@ -99,7 +99,9 @@ impl Changes {
                 () = self.desk.overdue.notified() => begin_anew(&mut reader).await,
                 entries = reader.next() => match entries {
                     Ok(entries) => {
-                        entries.into_iter().for_each(|entry| self.desk.take(entry));
+                        for entry in entries {
+                            self.desk.take(entry);
+                        }
                         let trimmed = self.desk.bus.trim_events(self.desk.node, reader.position());
                         if let Err(error) = trimmed.await {
                             tracing::debug!(error = &error as &dyn std::error::Error, "cannot trim events");
@@ -153,7 +155,7 @@ impl Changes {
         match told {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::debug!(error = &error as &dyn std::error::Error, "a home was not told")
+                tracing::debug!(error = &error as &dyn std::error::Error, "a home was not told");
             }
             Err(_) => tracing::debug!("a home was not told in time"),
         }

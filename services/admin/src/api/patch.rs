@@ -27,6 +27,7 @@ impl<T> Patch<T> {
     }
 
     /// For what can go: `None` stays, `Some(None)` goes.
+    #[expect(clippy::option_option, reason = "the two absences are different, and callers take them apart")]
     pub(crate) fn nullable(self) -> Option<Option<T>> {
         match self {
             Self::Absent => None,

@@ -45,7 +45,7 @@ fn the_file_is_read() {
         let (code, _, stderr) = run(&arguments, &variables);
         assert_eq!(code, Some(64));
         let expected = format!(
-            "configuration: listen.adress: unknown setting, expected one of address, \
+            "configuration: listen.adress: unknown setting, expected one of address, trust_forwarded_for, \
              in configuration file {path}\n"
         );
         assert_eq!(stderr, expected);

@@ -2,6 +2,8 @@
 //!
 //! Nothing here may use a fixed port or a server that the test kit did not start.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
+
 mod api;
 mod changes;
 mod commands;
