@@ -467,10 +467,15 @@ impl<'d> Cluster<'d> {
         self.gateway.present(row.epoch);
     }
 
-    /// The gateway dies. The owner reads all it has said before it notices.
+    /// The gateway dies. The owner reads all it has said before it notices, and has recorded by then that it has: a lease
+    /// is long. (What becomes of sessions of a dead gateway that are read again is the engine's to see to.)
     async fn gateway_dies(&mut self) {
         self.process(self.stream.len(), Fate::Told, 0).await;
         self.home.gateway_is_gone(self.gateway.id);
+        if let Some(part) = self.home.take_commit(true).unwrap() {
+            self.database.store.commit(&Commit { shards: vec![part.clone()] }).await.unwrap();
+            self.home.committed(&part, self.now);
+        }
         self.reference.gateway_dies();
         self.gateways_made += 1;
         self.gateway = Gateway::new(self.site, self.gateways_made);
