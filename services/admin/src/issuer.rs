@@ -102,7 +102,7 @@ impl Issuer {
             .route("/{site}/i/{code}", get(invitation::show))
             .route("/{site}/authorize", get(authorize::show).post(authorize::submit))
             .route("/{site}/token", post(token::exchange).options(token::preflight))
-            .route("/{site}/jwks", get(metadata::jwks))
+            .route("/jwks", get(metadata::jwks))
             .route("/{site}/.well-known/openid-configuration", get(metadata::configuration))
             .fallback(async || Refusal::Nothing.into_response(Kind::Page))
             .method_not_allowed_fallback(async || Refusal::Method.into_response(Kind::Page))

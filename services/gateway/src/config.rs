@@ -34,6 +34,8 @@ pub struct Config {
     pub secrets: Secrets,
     /// Which site a client gets.
     pub sites: SitesConfig,
+    /// Sign-in of people who register.
+    pub sign_in: SignIn,
     /// How much of what a client, or all of them, may use; and how long things may take.
     pub limits: Limits,
 }
@@ -88,6 +90,21 @@ pub struct SitesConfig {
     /// A domain of the site for clients that name no host (they dialled an address), or a host that is no site's.
     /// Without it such clients are refused.
     pub default: Option<String>,
+}
+
+/// Sign-in of people who register.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(crate = "tmtp_chassis::schemars")]
+#[serde(default, deny_unknown_fields)]
+pub struct SignIn {
+    /// Where the public reaches the pages for invited people: exactly the `public.url` of the admin server. Without it
+    /// clients are not offered to join by invitation.
+    pub public_url: Option<String>,
+    /// Where this gateway fetches the keys of the built-in issuer, for instance inside the cluster:
+    /// `http://postern-admin-public:8080/jwks`. The `public_url` followed by `/jwks`, if not set.
+    pub keys_url: Option<String>,
+    /// Whether keys of the sites' own providers may be fetched from private networks. Sites' admins choose these addresses.
+    pub private_providers: bool,
 }
 
 /// How much of what may be used, and how long things may take.
@@ -191,6 +208,10 @@ impl tmtp_chassis::Config for Config {
                 problems.push(problem.to_owned());
             }
         };
+        demand(
+            self.sign_in.keys_url.is_none() || self.sign_in.public_url.is_some(),
+            "sign_in.keys_url needs sign_in.public_url",
+        );
         demand(!self.tls.certificates.as_os_str().is_empty(), "tls.certificates is required");
         demand(!self.tls.reload_every.is_zero(), "tls.reload_every must be longer than nothing");
         demand(self.tls.ready_max > 0, "tls.ready_max must be at least 1");
@@ -221,8 +242,9 @@ impl tmtp_chassis::Config for Config {
 
 impl Limits {
     /// What concerns a single session.
-    pub(crate) fn for_sessions(&self, chunk_octets: u32) -> crate::session::Limits {
+    pub(crate) fn for_sessions(&self, chunk_octets: u32, sign_in: &SignIn) -> crate::session::Limits {
         crate::session::Limits {
+            public_url: sign_in.public_url.clone(),
             login_within: self.login_within,
             silence_max: self.silence_max,
             write_wait: self.write_wait,

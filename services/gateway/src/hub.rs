@@ -25,6 +25,7 @@ use uuid::Uuid;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::session::{Cause, Count, Host, Intake, Limits, Session, Trace, Turn};
+use crate::sign_in::SignIns;
 
 pub use bus::{BEAT_EVERY, BusTask};
 pub use publisher::publish;
@@ -49,6 +50,8 @@ pub struct Hub {
     pub metrics: Metrics,
     /// Where larger bodies are.
     pub bodies: Bodies,
+    /// Who checks sign-in tokens.
+    pub sign_ins: Arc<SignIns>,
     started: Instant,
     registry: Registry,
     publisher: Publisher,
@@ -61,12 +64,13 @@ pub struct Hub {
 
 impl Hub {
     /// An empty hub, under a new name.
-    pub fn new(config: &Config, metrics: Metrics, bodies: Bodies) -> Self {
+    pub fn new(config: &Config, metrics: Metrics, bodies: Bodies, sign_ins: SignIns) -> Self {
         Self {
             gateway: GatewayId(Uuid::new_v4()),
-            limits: config.limits.for_sessions(bodies.chunk_octets()),
+            limits: config.limits.for_sessions(bodies.chunk_octets(), &config.sign_in),
             metrics,
             bodies,
+            sign_ins: Arc::new(sign_ins),
             started: Instant::now(),
             registry: Registry::new(),
             publisher: Publisher::new(),

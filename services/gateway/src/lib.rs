@@ -9,6 +9,7 @@
 //! | `session` | what a link means to the cluster; a pure state machine |
 //! | `hub` | all sessions of this gateway, and everything they share: publisher, events, lease, clock |
 //! | `sites`, `tls` | which site and which certificate a client gets |
+//! | `sign_in` | whose token is this that somebody registers with |
 //!
 //! All that changes a session happens under its lock and in one place, [`hub::Hub`]'s `turn`; what the session
 //! publishes is queued before the lock is let go. So the order of a session's commands is the order of its turns.
@@ -19,6 +20,7 @@ mod hub;
 mod link;
 mod metrics;
 pub mod session;
+mod sign_in;
 mod sites;
 mod tls;
 
@@ -31,10 +33,11 @@ use tmtp_bus::Bus;
 use tmtp_chassis::{Context, Health};
 use tokio_util::sync::CancellationToken;
 
-pub use config::{Config, Limits, Listen, SitesConfig, TlsConfig};
+pub use config::{Config, Limits, Listen, SignIn, SitesConfig, TlsConfig};
 pub use metrics::Metrics;
 
 use hub::{BusTask, Hub};
+use sign_in::SignIns;
 use sites::Sites;
 use tls::{Certificates, SiteCertificates, Tls};
 
@@ -54,7 +57,8 @@ pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
     }
     let sites = Arc::new(Sites::new(config.sites.default.as_deref()));
     let certificates = Arc::new(Certificates::new(config.tls.certificates.clone()));
-    let hub = Arc::new(Hub::new(config, metrics, bodies.clone()));
+    let sign_ins = SignIns::new(&config.sign_in, metrics.clone()).context("set sign-in up")?;
+    let hub = Arc::new(Hub::new(config, metrics, bodies.clone(), sign_ins));
     let base = tls::server_config(Arc::clone(&certificates), Arc::clone(&sites)).context("set TLS up")?;
     let of_sites = Arc::new(SiteCertificates::new(
         config.sealer().context("read secrets.key")?,

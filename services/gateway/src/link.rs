@@ -15,6 +15,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
+use futures::future::BoxFuture;
+use tmtp_domain::Identity;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -52,6 +54,7 @@ pub fn run(
         stalled: false,
         download: None,
         upload: None,
+        sign_in: None,
         probed: false,
         _slot: slot,
     };
@@ -82,6 +85,8 @@ struct Link {
     download: Option<Box<Download>>,
     /// A chunk on its way into the store.
     upload: Option<Upload>,
+    /// A sign-in token that is being checked.
+    sign_in: Option<BoxFuture<'static, Option<Identity>>>,
     /// The client's machine is being asked whether it is still there.
     probed: bool,
     _slot: Slot,
@@ -94,6 +99,7 @@ impl Link {
         self.entry.waker.register(cx.waker());
         loop {
             let mut progress = self.drive_upload(cx);
+            progress |= self.drive_sign_in(cx);
             progress |= self.drive_write(cx)?;
             progress |= self.drive_read(cx)?;
             if let Some(exit) = self.exit() {
@@ -142,6 +148,19 @@ impl Link {
             };
             self.upload = Some(Upload::start(&self.hub.bodies, self.entry.site, next));
         }
+    }
+
+    /// Moves the check of a sign-in token on. True if something changed.
+    fn drive_sign_in(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.sign_in.is_none() {
+            let asked = self.hub.turn(&self.entry, |session, _| session.take_sign_in());
+            self.sign_in = asked.map(|(site, token)| self.hub.sign_ins.check(site, token));
+        }
+        let Some(check) = &mut self.sign_in else { return false };
+        let Poll::Ready(identity) = check.as_mut().poll(cx) else { return false };
+        self.sign_in = None;
+        self.hub.turn(&self.entry, |session, turn| session.signed_in(turn, identity));
+        true
     }
 
     /// Reads once and hands it to the session, or hands on what was read before. True if something changed.

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 /// Gives memory back after a herd of clients has left, which the system's allocator does not.
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     tmtp_chassis::main("tmtp-gateway", tmtp_gateway::serve)

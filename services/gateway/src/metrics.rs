@@ -70,6 +70,8 @@ tmtp_chassis::metrics! {
         site_certificates: IntGauge,
         /// Certificates of sites that were wanted and could not be made ready; the files served instead.
         site_certificate_failures_total: IntCounter,
+        /// Sign-in tokens of people who register, by what came of the check.
+        sign_ins_total: IntCounterVec["outcome" = &["accepted", "refused"]],
         /// Certificate authorities that asked for a domain and were answered.
         challenges_answered_total: IntCounter,
     }

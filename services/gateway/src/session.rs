@@ -17,6 +17,7 @@ mod host;
 mod ops;
 mod post;
 mod presence;
+mod registration;
 mod requests;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ use frames::render_ack;
 use home::{Expect, Home};
 use post::Incoming;
 use presence::Presence;
+use registration::SigningIn;
 
 pub use deliveries::Output;
 pub use host::{Cause, Count, Held, Host, Intake, Limits, Reason, Trace, Turn};
@@ -48,6 +50,9 @@ mod quit {
     pub const CONNECTED: &str = "disallowed op on connected link";
     pub const BASE32: &str = "corrupt base32 value";
     pub const LOGIN: &str = "login failed";
+    pub const SIGN_IN: &str = "authentication required";
+    pub const INVITE: &str = "this invitation is not valid, or no longer";
+    pub const WAITING: &str = "registered; an admin has to approve before you can log in";
     pub const LOGOUT: &str = "logout ok";
     pub const TOO_LONG: &str = "data too long for request type";
     pub const TOO_SHORT: &str = "data too short for request type";
@@ -83,6 +88,8 @@ enum Phase {
     New,
     /// `TmtpRev` was answered.
     Greeted,
+    /// A registration came with a sign-in token, which the link has checked. No input is taken meanwhile.
+    SigningIn(Box<SigningIn>),
     /// A login is published and not answered. No input is taken meanwhile.
     Opening(Box<Opening>),
     /// Logged in.
@@ -189,7 +196,8 @@ impl Session {
     /// client has not been answered, or has not taken, and the command stream.
     pub fn wants_input(&self, t: &Turn<'_>) -> bool {
         let limits = t.limits;
-        let open = matches!(self.ending, Ending::No) && !matches!(self.phase, Phase::Opening(_));
+        let waits = matches!(self.phase, Phase::SigningIn(_) | Phase::Opening(_));
+        let open = self.is_serving() && !waits;
         let busy = matches!(&self.incoming, Some(Incoming::Post(post)) if post.is_busy());
         open && !busy
             && (!self.decoder.is_idle()
@@ -197,6 +205,10 @@ impl Session {
                     && self.home.depth() < limits.unanswered_max
                     && self.home.octets() < limits.unanswered_octets_max
                     && self.replies.len() < limits.replies_octets_max))
+    }
+
+    fn is_serving(&self) -> bool {
+        matches!(self.ending, Ending::No)
     }
 
     fn is_taken_in(&self, host: &dyn Host) -> bool {

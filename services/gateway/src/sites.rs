@@ -89,6 +89,7 @@ mod tests {
             registration: Registration::Open,
             status,
             policy: tmtp_domain::Policy::default(),
+            providers: Vec::new(),
         }
     }
 

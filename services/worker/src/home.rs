@@ -9,7 +9,7 @@
 //! | acks of messages that are in rows | the journal |
 //! | receipts of requests | the journal and `receipts` |
 //! | sessions, presence | the gateways, which attach them again |
-//! | how often members posted and pinged lately | nothing: counted anew |
+//! | how often members posted and pinged, and strangers guessed codes of invites, lately | nothing: counted anew |
 //! | members, groups | rows; a cache, true as long as the shard is ours |
 
 mod admin;
@@ -22,6 +22,7 @@ mod policy;
 mod posts;
 mod receipts;
 mod recover;
+mod registration;
 mod session;
 mod spill;
 
@@ -31,10 +32,10 @@ use std::time::Duration;
 
 use tmtp_contract::{BodyRef, Effect, Envelope, Event, JournalEntry, Message};
 use tmtp_domain::{
-    BodyId, Epoch, GatewayId, Group, KeyId, Member, MsgId, NameHolder, NodeNum, Owed, Presence, Sender,
+    BodyId, Epoch, GatewayId, Group, Invite, InviteRef, KeyId, Member, MsgId, NameHolder, NodeNum, Owed, Presence, Sender,
     SessionId, ShardId, Site, SiteId, Uid,
 };
-use tmtp_store::{Change, Looks, OwnedShard, Settled, ShardCommit};
+use tmtp_store::{Change, Looks, OwnedShard, Settled, ShardCommit, Subject};
 
 pub use deliver::ReadPage;
 pub use policy::wants_for_policy;
@@ -113,6 +114,12 @@ pub struct Facts {
     pub looks: Looks,
     /// Requests of admins that were carried out before.
     pub settled: HashMap<(KeyId, String), Settled>,
+    /// Invites that registrations name.
+    pub invites: HashMap<(SiteId, InviteRef), Invite>,
+    /// Sign-in tokens that were used before.
+    pub used_tokens: HashSet<(SiteId, [u8; 32])>,
+    /// People who have signed in and are members already.
+    pub known_subjects: HashSet<(SiteId, Subject)>,
 }
 
 impl Facts {
@@ -122,6 +129,9 @@ impl Facts {
         self.known.extend(more.known);
         self.looks.extend(more.looks);
         self.settled.extend(more.settled);
+        self.invites.extend(more.invites);
+        self.used_tokens.extend(more.used_tokens);
+        self.known_subjects.extend(more.known_subjects);
     }
 }
 
@@ -154,6 +164,12 @@ pub struct Wanted {
     pub known: HashSet<(SiteId, Uid, String)>,
     /// Requests of admins: were they carried out before?
     pub settled: HashSet<(KeyId, String)>,
+    /// Invites.
+    pub invites: HashSet<(SiteId, InviteRef)>,
+    /// Sign-in tokens: were they used before?
+    pub tokens: HashSet<(SiteId, [u8; 32])>,
+    /// People who have signed in: are they members already?
+    pub subjects: HashSet<(SiteId, Subject)>,
 }
 
 impl Wanted {
@@ -167,6 +183,9 @@ impl Wanted {
         self.bodies.retain(|key| asked.bodies.insert(*key));
         self.known.retain(|key| asked.known.insert(key.clone()));
         self.settled.retain(|key| asked.settled.insert(key.clone()));
+        self.invites.retain(|key| asked.invites.insert(*key));
+        self.tokens.retain(|key| asked.tokens.insert(*key));
+        self.subjects.retain(|key| asked.subjects.insert(key.clone()));
         !(self.members.is_empty()
             && self.names.is_empty()
             && self.looks.is_empty()
@@ -174,7 +193,10 @@ impl Wanted {
             && self.sites.is_empty()
             && self.bodies.is_empty()
             && self.known.is_empty()
-            && self.settled.is_empty())
+            && self.settled.is_empty()
+            && self.invites.is_empty()
+            && self.tokens.is_empty()
+            && self.subjects.is_empty())
     }
 }
 
@@ -245,6 +267,7 @@ pub struct Home {
     /// Bodies of this batch that were removed before their message came.
     condemned: HashSet<(SiteId, BodyId)>,
     lately: policy::Lately,
+    guesses: registration::Guesses,
 }
 
 impl Home {
@@ -282,6 +305,7 @@ impl Home {
             orphans: Vec::new(),
             condemned: HashSet::new(),
             lately: policy::Lately::default(),
+            guesses: registration::Guesses::default(),
         }
     }
 

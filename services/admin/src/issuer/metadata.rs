@@ -12,12 +12,13 @@ use super::site::OfSite;
 
 /// `GET /{site}/.well-known/openid-configuration`
 pub(super) async fn configuration(State(issuer): State<Issuer>, OfSite(site): OfSite) -> Response {
+    let jwks_uri = format!("{}/jwks", issuer.shared.url);
     let issuer = issuer.issuer(site.id);
     let configuration = json!({
         "issuer": issuer,
         "authorization_endpoint": format!("{issuer}/authorize"),
         "token_endpoint": format!("{issuer}/token"),
-        "jwks_uri": format!("{issuer}/jwks"),
+        "jwks_uri": jwks_uri,
         "scopes_supported": ["openid"],
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
@@ -31,8 +32,8 @@ pub(super) async fn configuration(State(issuer): State<Issuer>, OfSite(site): Of
     public(Json(configuration).into_response(), "max-age=3600")
 }
 
-/// `GET /{site}/jwks`
-pub(super) async fn jwks(State(issuer): State<Issuer>, OfSite(_): OfSite) -> Response {
+/// `GET /jwks`: the same keys for all sites, so that a gateway fetches them once.
+pub(super) async fn jwks(State(issuer): State<Issuer>) -> Response {
     match issuer.shared.keys.ring().await {
         // Not for long: whoever meets an unknown key asks again at once.
         Ok(ring) => public(Json(ring.jwks.clone()).into_response(), "max-age=30"),

@@ -184,6 +184,7 @@ impl Pure {
             registration,
             status: SiteStatus::Active,
             policy,
+            providers: Vec::new(),
         };
         let row = OwnedShard {
             shard: SHARD,

@@ -11,7 +11,7 @@ use super::frames::{push_frame, push_info, push_registered};
 use super::home::Expect;
 use super::post::Incoming;
 use super::presence::Presence;
-use super::{Count, Ending, Exit, Limits, Opening, Phase, Reason, Session, Turn};
+use super::{Count, Ending, Exit, Limits, Opening, Phase, Reason, Session, Turn, quit};
 
 /// Beginning and end.
 impl Session {
@@ -23,6 +23,11 @@ impl Session {
                 let Opening::Register { uid, secret } = &**opening else { return };
                 push_registered(&mut self.replies, *uid, secret, alias_error);
                 (*uid, node, Vec::new())
+            }
+            (Phase::Opening(opening), Answer::Waiting { alias_error }) => {
+                let Opening::Register { uid, secret } = &**opening else { return };
+                push_registered(&mut self.replies, *uid, secret, alias_error);
+                return self.expel(t, quit::WAITING.into());
             }
             (Phase::Opening(opening), Answer::LoggedIn { node, ohi }) => {
                 let Opening::Login { uid } = &**opening else { return };

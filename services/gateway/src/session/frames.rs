@@ -50,9 +50,11 @@ pub fn render_ack(id: &str, answer: &Answer) -> Option<Vec<u8>> {
             (Some((msg_id.to_string().into(), posted.to_string().into())), None)
         }
         Answer::Refused(text) => return Some(ack_error(id, text)),
-        Answer::Registered { .. } | Answer::LoggedIn { .. } | Answer::NotLoggedIn(_) | Answer::Attached => {
-            return None;
-        }
+        Answer::Registered { .. }
+        | Answer::Waiting { .. }
+        | Answer::LoggedIn { .. }
+        | Answer::NotLoggedIn(_)
+        | Answer::Attached => return None,
     };
     let mut out = Vec::new();
     push_frame(&mut out, &Response::Ack { id: id.into(), receipt, error });

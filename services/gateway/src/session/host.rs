@@ -185,6 +185,8 @@ pub struct Limits {
     pub body_max: u64,
     /// Octets of each chunk but the last in the body store.
     pub chunk_octets: u32,
+    /// Where the public reaches the built-in issuer of sign-in tokens for invites; `None`: there is none.
+    pub public_url: Option<String>,
 }
 
 /// One turn of the machine: what it is given, and what it wants done when the turn is over.

@@ -16,31 +16,16 @@ impl Session {
     /// A header has come: the table of link states, and then the operation.
     pub(super) fn begin(&mut self, t: &mut Turn<'_>, request: Request, raw: &[u8]) {
         match (&self.phase, request) {
-            (Phase::New, Request::TmtpRev { .. }) => self.greet(),
-            (Phase::Greeted, Request::Register { new_node, new_alias, .. }) => {
-                self.register(t, new_node, new_alias);
+            (Phase::New, Request::TmtpRev { .. }) => self.greet(t),
+            (Phase::Greeted, Request::Register { new_node, new_alias, oidc, invite }) => {
+                self.register(t, new_node, new_alias, oidc, invite);
             }
             (Phase::Greeted, Request::Login { uid, node }) => self.login(t, &uid, &node),
             (Phase::Open { .. }, request) => self.serve(t, request, raw),
             (Phase::New, _) => self.quit(t, Reason::Order, ""),
             (Phase::Greeted, Request::TmtpRev { .. }) => self.quit(t, Reason::Order, quit::REPETITION),
-            (Phase::Greeted | Phase::Opening(_), _) => self.quit(t, Reason::Order, quit::UNAUTHENTICATED),
+            (Phase::Greeted | Phase::SigningIn(_) | Phase::Opening(_), _) => self.quit(t, Reason::Order, quit::UNAUTHENTICATED),
         }
-    }
-
-    /// Whatever revision the client speaks, it is answered in the only one there is.
-    fn greet(&mut self) {
-        let greeting = Response::TmtpRev { name: self.site.name.as_str().into(), auth: None, auth_by: None };
-        push_frame(&mut self.replies, &greeting);
-        self.phase = Phase::Greeted;
-    }
-
-    fn register(&mut self, t: &mut Turn<'_>, label: String, alias: String) {
-        let (uid, secret) = (t.host.uid(), t.host.secret());
-        let alias = (alias != "_").then_some(alias);
-        let command = Command::Register { uid, secret: secret.hash(), label, alias };
-        self.home.publish(t, command, Expect::Opening, 0, None);
-        self.phase = Phase::Opening(Box::new(Opening::Register { uid, secret }));
     }
 
     fn login(&mut self, t: &mut Turn<'_>, uid: &str, node: &str) {

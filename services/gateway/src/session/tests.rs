@@ -140,6 +140,7 @@ fn site() -> Arc<Site> {
         registration: Registration::Open,
         status: SiteStatus::Active,
         policy: tmtp_domain::Policy::default(),
+            providers: Vec::new(),
     })
 }
 

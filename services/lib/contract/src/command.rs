@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tmtp_domain::{
-    Epoch, GatewayId, GroupEdit, MsgId, NodeNum, OhiAct, OhiItem, Recipient, SecretHash, SessionId, SiteId,
+    Epoch, GatewayId, GroupEdit, Identity, InviteRef, MsgId, NodeNum, OhiAct, OhiItem, Recipient, SecretHash, SessionId, SiteId,
     Uid,
 };
 
@@ -94,6 +94,9 @@ pub enum Command {
         /// The wanted alias, unchecked; `None` for none.
         #[serde(rename = "a", default)]
         alias: Option<String>,
+        /// By what the user may come in, where not everybody may.
+        #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+        credentials: Option<Box<Credentials>>,
     },
     /// Opens the session at the node that this password opens, and posts the login notice.
     #[serde(rename = "login")]
@@ -276,6 +279,25 @@ pub enum Command {
         #[serde(rename = "i")]
         ids: Vec<MsgId>,
     },
+}
+
+/// By what somebody who registers may come in.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Credentials {
+    /// Who they are according to a sign-in token, which the gateway has checked.
+    #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+    /// The hash of the code of an invite, unchecked.
+    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<[u8; 32]>,
+}
+
+impl Credentials {
+    /// The invite that they name: the code, or what the sign-in stands for.
+    pub fn invite(&self) -> Option<InviteRef> {
+        let signed_in = || self.identity.as_ref()?.invite.map(InviteRef::Id);
+        self.code.map(InviteRef::Code).or_else(signed_in)
+    }
 }
 
 impl Command {

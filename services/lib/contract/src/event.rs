@@ -194,6 +194,13 @@ pub enum Answer {
     /// `Register` or `Login`: the connection gets `quit` with the reason's text.
     #[serde(rename = "x")]
     NotLoggedIn(LoginRefusal),
+    /// `Register`: the user exists and waits for an admin's approval. No session is open.
+    #[serde(rename = "w")]
+    Waiting {
+        /// Why it did not get the alias it wanted.
+        #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
+        alias_error: Option<String>,
+    },
     /// `Attach`: the session is open again.
     #[serde(rename = "t")]
     Attached,
@@ -224,9 +231,18 @@ pub enum LoginRefusal {
     /// The node has a session.
     #[serde(rename = "c")]
     AlreadyConnected,
-    /// The site takes no registrations.
+    /// The site takes no registrations, or none like this one: without a sign-in, or with a token that was used before.
     #[serde(rename = "n")]
     RegistrationClosed,
+    /// There is no such invite, or it can no longer be used.
+    #[serde(rename = "i")]
+    Invite,
+    /// The person who signed in is a member already.
+    #[serde(rename = "m")]
+    AlreadyMember,
+    /// The invite leads into groups, for which the user needs an alias, and did not get the one it wanted.
+    #[serde(rename = "a")]
+    Alias,
     /// The database does not take the new user.
     #[serde(rename = "r")]
     RegistrationFailed,
@@ -240,6 +256,9 @@ impl LoginRefusal {
             Self::AlreadyConnected => "node already connected",
             // The protocol has no text of its own for a site that takes nobody; this one is what clients know.
             Self::RegistrationClosed => "authentication required",
+            Self::Invite => "this invitation is not valid, or no longer",
+            Self::AlreadyMember => "you are a member of this site already",
+            Self::Alias => "alias not available, please register with another one",
             Self::RegistrationFailed => "register failure",
         }
     }

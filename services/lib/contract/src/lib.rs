@@ -38,7 +38,7 @@ use serde::de::DeserializeOwned;
 pub use admin::{
     AdminAnswer, AdminChange, AdminOutcome, AdminRefusal, AdminRequest, AuditNote, NewPlace, Once,
 };
-pub use command::{Attach, Command, CommandEntry, Digest, Envelope, Showing};
+pub use command::{Attach, Command, CommandEntry, Credentials, Digest, Envelope, Showing};
 pub use event::{Answer, Event, EventEntry, LoginRefusal};
 pub use journal::{Effect, JournalEntry, Receipt, ReceiptKey, ReceiptPack};
 pub use message::{Body, BodyRef, Content, DataInfo, Message, MessageRecord};

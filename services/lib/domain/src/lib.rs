@@ -35,6 +35,7 @@ mod presence;
 mod provider;
 mod recipients;
 mod refusal;
+mod registration;
 mod site;
 
 pub use access::{Role, Scope};
@@ -59,4 +60,5 @@ pub use provider::{
 };
 pub use recipients::{Audience, Owed, Recipient, RecipientKind, Sender, parse_uid};
 pub use refusal::Refusal;
+pub use registration::{Identity, Invite, InviteRef, RegistrationRefusal, Ticket, admit};
 pub use site::{Registration, Site, SiteStatus, shard_of};

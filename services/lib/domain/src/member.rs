@@ -13,6 +13,8 @@ pub const NODES_MAX: usize = 100;
 pub enum MemberStatus {
     /// May log in, and receives.
     Active,
+    /// Has registered and waits for an admin's approval: may not log in; messages to it wait.
+    Pending,
     /// May not log in; messages to it wait.
     Suspended,
     /// May not log in, and receives nothing; keeps its names.
@@ -24,6 +26,7 @@ impl MemberStatus {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
+            Self::Pending => "pending",
             Self::Suspended => "suspended",
             Self::Deactivated => "deactivated",
         }
@@ -36,6 +39,7 @@ impl FromStr for MemberStatus {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "active" => Ok(Self::Active),
+            "pending" => Ok(Self::Pending),
             "suspended" => Ok(Self::Suspended),
             "deactivated" => Ok(Self::Deactivated),
             other => Err(format!("unknown member status {other:?}")),

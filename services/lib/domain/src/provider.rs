@@ -122,7 +122,7 @@ impl Provider {
                 url: format!("{issuer}/token"),
                 params: vec!["grant_type=authorization_code".to_owned(), client],
             },
-            jwks_uri: format!("{issuer}/jwks"),
+            jwks_uri: format!("{}/jwks", public_url.trim_end_matches('/')),
             issuer,
             audiences: vec![site.to_string()],
             claims: ClaimRules::default(),

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use aws_lc_rs::digest;
 
-use crate::{Policy, ShardId, SiteId};
+use crate::{Policy, Provider, ShardId, SiteId};
 
 /// Who may register at a site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -14,14 +14,27 @@ pub enum Registration {
     Open,
     /// Nobody.
     Closed,
+    /// Who has an invite.
+    Invite,
+    /// Whom a provider of the site vouches for, and who has an invite.
+    Oidc,
+    /// Everybody who can connect, but an admin has to approve of them before they can log in; who has an invite need
+    /// not wait, unless the invite says so.
+    Approval,
 }
 
 impl Registration {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Open, Self::Closed, Self::Invite, Self::Oidc, Self::Approval];
+
     /// As Postgres keeps it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Open => "open",
             Self::Closed => "closed",
+            Self::Invite => "invite",
+            Self::Oidc => "oidc",
+            Self::Approval => "approval",
         }
     }
 }
@@ -30,11 +43,10 @@ impl FromStr for Registration {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "open" => Ok(Self::Open),
-            "closed" => Ok(Self::Closed),
-            other => Err(format!("unknown registration mode {other:?}: use open or closed")),
-        }
+        let known = Self::ALL.into_iter().find(|mode| mode.as_str() == text);
+        known.ok_or_else(|| {
+            format!("unknown registration mode {text:?}: use open, closed, invite, oidc or approval")
+        })
     }
 }
 
@@ -94,6 +106,34 @@ pub struct Site {
     /// What it allows its members. Most sites set nothing, and should cost nothing.
     #[serde(default, skip_serializing_if = "Policy::is_default")]
     pub policy: Policy,
+    /// Whose sign-in tokens it takes, without the built-in issuer, which follows from the site.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub providers: Vec<Provider>,
+}
+
+impl Site {
+    /// The providers with which one can sign in to register here; clients are told of them in this order. Empty where
+    /// no sign-in is asked for. `public_url` is where the built-in issuer is reached, if there is one.
+    ///
+    /// Where registration is open without a sign-in, the invitation is offered beside other providers only: a client
+    /// that is told of one takes it for required.
+    pub fn sign_in_providers(&self, public_url: Option<&str>) -> Vec<Provider> {
+        let invitation = public_url.map(|url| Provider::invitation(self.id, &self.name, url));
+        match self.registration {
+            Registration::Closed => Vec::new(),
+            Registration::Invite => invitation.into_iter().collect(),
+            Registration::Oidc => self.providers.iter().cloned().chain(invitation).collect(),
+            Registration::Open | Registration::Approval if self.providers.is_empty() => Vec::new(),
+            Registration::Open | Registration::Approval => {
+                self.providers.iter().cloned().chain(invitation).collect()
+            }
+        }
+    }
+
+    /// A sign-in, or an invite, is needed to register here.
+    pub fn requires_sign_in(&self) -> bool {
+        matches!(self.registration, Registration::Invite | Registration::Oidc)
+    }
 }
 
 /// The shard of a site: a hash of its id over the number of shards of the deployment, which never changes.
@@ -121,5 +161,46 @@ mod tests {
             used[usize::from(shard_of(SiteId(uuid::Uuid::from_u128(n)), 64).0)] += 1;
         }
         assert!(used.iter().all(|&sites| sites > 0 && sites < 40), "{used:?}");
+    }
+
+    fn site(registration: Registration, providers: Vec<Provider>) -> Site {
+        Site {
+            id: SiteId(uuid::Uuid::from_u128(1)),
+            revision: 1,
+            shard: ShardId(0),
+            name: "Acme".to_owned(),
+            domains: Vec::new(),
+            registration,
+            status: SiteStatus::Active,
+            policy: Policy::default(),
+            providers,
+        }
+    }
+
+    /// Goal: every mode offers the sign-ins that it takes, in order, and no others; method: each mode, with and without a
+    /// provider and a public address.
+    #[test]
+    fn sign_ins() {
+        let corp = Provider { id: "corp".to_owned(), ..Provider::invitation(SiteId(uuid::Uuid::nil()), "", "") };
+        let offers = |mode: Registration, providers: &[Provider], url: Option<&str>| -> Vec<String> {
+            let site = site(mode, providers.to_vec());
+            site.sign_in_providers(url).into_iter().map(|provider| provider.id).collect()
+        };
+        let url = Some("https://join.example");
+        let corps = std::slice::from_ref(&corp);
+        for mode in [Registration::Open, Registration::Approval] {
+            assert!(offers(mode, &[], url).is_empty());
+            assert_eq!(offers(mode, corps, url), ["corp", "invitation"]);
+        }
+        assert!(offers(Registration::Closed, corps, url).is_empty());
+        assert_eq!(offers(Registration::Invite, corps, url), ["invitation"]);
+        assert!(offers(Registration::Invite, corps, None).is_empty());
+        assert_eq!(offers(Registration::Oidc, corps, url), ["corp", "invitation"]);
+        assert_eq!(offers(Registration::Oidc, corps, None), ["corp"]);
+        for mode in Registration::ALL {
+            assert_eq!(mode.as_str().parse(), Ok(mode));
+            let needed = matches!(mode, Registration::Invite | Registration::Oidc);
+            assert_eq!(site(mode, Vec::new()).requires_sign_in(), needed);
+        }
     }
 }

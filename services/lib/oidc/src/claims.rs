@@ -1,7 +1,7 @@
 //! What a token says, once its signature is known to be good: is it for us, now, and of somebody who may come?
 
 use serde_json::Value;
-use tmtp_domain::{ClaimRules, InviteId, Provider, ProviderKind};
+use tmtp_domain::{ClaimRules, Identity, InviteId, Provider, ProviderKind};
 
 use crate::Error;
 use crate::token::Token;
@@ -12,27 +12,6 @@ const LEEWAY: i64 = 60;
 const LIFE_MAX: i64 = 366 * 24 * 3_600;
 /// Characters of the longest subject, as the specification has it.
 const SUBJECT_MAX: usize = 255;
-
-/// Who signed in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// The id of the provider.
-    pub provider: String,
-    /// Its issuer.
-    pub issuer: String,
-    /// The user, unique for the issuer.
-    pub subject: String,
-    /// Which of our client ids the token is for.
-    pub audience: String,
-    /// When the token ends (seconds since 1970).
-    pub expires_at: i64,
-    /// By which a token that comes a second time is recognised.
-    pub token_digest: [u8; 32],
-    /// The alias that the member is to have. A text from outside: not checked to be a well-formed alias.
-    pub alias: Option<String>,
-    /// The invite that the token stands for; only from our own issuer.
-    pub invite: Option<InviteId>,
-}
 
 /// The provider that a token claims to be of.
 pub(crate) fn provider_of<'p>(token: &Token<'_>, providers: &'p [Provider]) -> Result<&'p Provider, Error> {

@@ -2,7 +2,7 @@
 //!
 //! [`Verifier::verify`] takes a token and the site's providers, fetches keys if it has to ([`Keys`]), and decides with
 //! a pure function ([`check`]). It never remembers tokens: that one is used only once is for the database to see to
-//! ([`Identity::token_digest`]). Nothing here may be logged but the reason of an [`Error`].
+//! ([`tmtp_domain::Identity::token_digest`]). Nothing here may be logged but the reason of an [`Error`].
 
 mod claims;
 mod discovery;
@@ -13,7 +13,6 @@ mod keys;
 mod token;
 mod verifier;
 
-pub use claims::Identity;
 pub use discovery::Discovery;
 pub use error::Error;
 pub use fetch::{FetchError, Reach};

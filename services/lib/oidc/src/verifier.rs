@@ -1,9 +1,9 @@
 //! From a token to an identity.
 
-use tmtp_domain::Provider;
+use tmtp_domain::{Identity, Provider};
 
 use crate::token::Token;
-use crate::{Error, Identity, KeySet, Keys, claims};
+use crate::{Error, KeySet, Keys, claims};
 
 /// Checks tokens, with keys that it fetches and keeps. Cheap to clone.
 #[derive(Clone)]

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::admin::{AdminRecord, Suspension, change_member, see_nodes, settle_admin};
 use crate::look::write_looks;
+use crate::registration::{Joining, join, note_guess};
 use crate::{Error, Store, StoredBody};
 
 /// What one batch does to the shards it touches: all of it, or nothing.
@@ -167,6 +168,13 @@ pub enum Change {
         site: SiteId,
         /// It.
         name: String,
+    },
+    /// A new member has come with an invite or a sign-in. Behind its [`Change::Member`].
+    Joined(Box<Joining>),
+    /// Somebody came with the code of an invite that does not exist.
+    CodeGuessed {
+        /// Where.
+        site: SiteId,
     },
     /// A request of an admin was carried out.
     Admin(Box<AdminRecord>),
@@ -340,6 +348,8 @@ impl<'c> Rows<'c> {
             | Change::DropInbox { .. }
             | Change::NameReserved { .. }
             | Change::NameGone { .. }
+            | Change::Joined(_)
+            | Change::CodeGuessed { .. }
             | Change::Admin(_) => {}
         }
     }
@@ -405,6 +415,8 @@ async fn change_rows(commit: &Commit, tx: &mut Transaction<'static, Postgres>) -
         match change {
             Change::CopyInbox { .. } => copy_inbox(change, tx).await?,
             Change::Admin(record) => settle_admin(record, tx).await?,
+            Change::Joined(joining) => join(joining, tx).await?,
+            Change::CodeGuessed { site } => note_guess(*site, tx).await?,
             other => change_member(other, tx).await?,
         }
     }

@@ -12,7 +12,9 @@ mod commit;
 mod inbox;
 mod look;
 mod member;
+mod migrations;
 mod recover;
+mod registration;
 mod shard;
 mod site;
 mod spill;
@@ -21,6 +23,8 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Executor, Row};
+
+use migrations::MIGRATIONS;
 
 pub use acme::{AcmeDomain, AcmeEnableError, AcmeState};
 pub use admin::{
@@ -36,6 +40,7 @@ pub use commit::{Change, Commit, CommitError, ShardCommit};
 pub use inbox::{Depth, Page, PageRequest, RowMessage};
 pub use look::Looks;
 pub use recover::{ReceiptsFrom, Recovery};
+pub use registration::{Joining, Subject};
 pub use shard::{Heartbeat, OwnedShard};
 pub use site::{CreateSite, CreateSiteError};
 pub use spill::{InboxRow, MessageRow, Part, Refused, RowAck, Spill, Spilled};
@@ -97,9 +102,6 @@ fn is_transient(error: &sqlx::Error) -> bool {
         _ => false,
     }
 }
-
-/// Every migration, in order; add-only.
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../../migrations");
 
 /// The number of shards of a new deployment.
 pub const SHARDS_DEFAULT: u16 = 64;

@@ -2,7 +2,7 @@
 
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
-use tmtp_domain::{Registration, ShardId, Site, SiteId, SiteStatus, shard_of};
+use tmtp_domain::{Provider, Registration, ShardId, Site, SiteId, SiteStatus, shard_of};
 use uuid::Uuid;
 
 use crate::{Error, Store};
@@ -31,6 +31,17 @@ pub enum CreateSiteError {
     Store(#[from] Error),
 }
 
+/// The columns of a [`Site`].
+macro_rules! columns {
+    () => {
+        "SELECT s.site_id, s.shard_id, s.revision, s.name, s.registration, s.status, s.policy::text,
+                ARRAY(SELECT domain FROM site_domain d WHERE d.site_id = s.site_id ORDER BY domain) AS domains,
+                ARRAY(SELECT p.config::text FROM oidc_provider p WHERE p.site_id = s.site_id
+                      ORDER BY p.created_at, p.provider_id) AS providers
+         FROM site s "
+    };
+}
+
 impl Store {
     /// Makes a site. Workers tell the gateways within seconds.
     pub async fn create_site(&self, site: &CreateSite) -> Result<ShardId, CreateSiteError> {
@@ -44,9 +55,7 @@ impl Store {
     /// The site that has this domain.
     pub async fn site_by_domain(&self, domain: &str) -> Result<Option<Site>, Error> {
         let row = sqlx::query(concat!(
-            "SELECT s.site_id, s.shard_id, s.revision, s.name, s.registration, s.status, s.policy::text,
-                    ARRAY(SELECT domain FROM site_domain d WHERE d.site_id = s.site_id ORDER BY domain) AS domains
-             FROM site s ",
+            columns!(),
             "WHERE s.site_id = (SELECT site_id FROM site_domain WHERE domain = $1)"
         ))
         .bind(domain.to_lowercase())
@@ -58,9 +67,7 @@ impl Store {
     /// Sites changed after `revision`, oldest change first, at most `limit`.
     pub async fn sites_since(&self, revision: i64, limit: i64) -> Result<Vec<Site>, Error> {
         let rows = sqlx::query(concat!(
-            "SELECT s.site_id, s.shard_id, s.revision, s.name, s.registration, s.status, s.policy::text,
-                    ARRAY(SELECT domain FROM site_domain d WHERE d.site_id = s.site_id ORDER BY domain) AS domains
-             FROM site s ",
+            columns!(),
             "WHERE s.revision > $1 ORDER BY s.revision LIMIT $2"
         ))
         .bind(revision)
@@ -74,9 +81,7 @@ impl Store {
     pub async fn sites(&self, ids: &[SiteId]) -> Result<Vec<Site>, Error> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
         let rows = sqlx::query(concat!(
-            "SELECT s.site_id, s.shard_id, s.revision, s.name, s.registration, s.status, s.policy::text,
-                    ARRAY(SELECT domain FROM site_domain d WHERE d.site_id = s.site_id ORDER BY domain) AS domains
-             FROM site s ",
+            columns!(),
             "WHERE s.site_id = ANY($1)"
         ))
         .bind(&ids)
@@ -129,6 +134,7 @@ pub(crate) async fn insert_domains(
 
 fn site(row: &PgRow) -> Result<Site, Error> {
     let parse = |column: &str| -> Result<String, Error> { Ok(row.try_get(column)?) };
+    let providers: Vec<String> = row.try_get("providers")?;
     Ok(Site {
         id: SiteId(row.try_get("site_id")?),
         revision: row.try_get("revision")?,
@@ -139,5 +145,13 @@ fn site(row: &PgRow) -> Result<Site, Error> {
         status: parse("status")?.parse::<SiteStatus>().map_err(Error::Unreadable)?,
         policy: serde_json::from_str(&parse("policy")?)
             .map_err(|error| Error::Unreadable(error.to_string()))?,
+        providers: providers.iter().filter_map(|config| provider(config)).collect(),
     })
+}
+
+/// A provider that this release cannot read is left out: its site's other members, and other sites, must not suffer for it.
+fn provider(config: &str) -> Option<Provider> {
+    serde_json::from_str(config)
+        .inspect_err(|error| tracing::error!(%error, "cannot read a provider in oidc_provider"))
+        .ok()
 }

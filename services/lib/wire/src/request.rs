@@ -136,7 +136,7 @@ impl std::fmt::Debug for Oidc {
 /// A header from a client.
 ///
 /// Texts are never empty in what was decoded, except where said; an optional text that was empty is `None`.
-/// `Debug` shows node ids, which are passwords: do not log a `Login`.
+/// `Debug` shows node ids, which are passwords, and codes of invites: do not log a `Login` or a `Register`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
     /// Op 0.
@@ -152,6 +152,9 @@ pub enum Request {
         new_alias: String,
         /// Who the user is elsewhere.
         oidc: Option<Oidc>,
+        /// The code of an invite. An addition of ours: clients of the first version have no such field, servers of it
+        /// pass over it.
+        invite: Option<String>,
     },
     /// Op 2.
     Login {

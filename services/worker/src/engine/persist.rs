@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use tmtp_contract::MessageRecord;
-use tmtp_domain::{BodyId, KeyId, MsgId, ShardId, SiteId, Uid};
-use tmtp_store::{Commit, CommitError, Error, Page, PageRequest, RowMessage, ShardCommit, Spilled};
+use tmtp_domain::{BodyId, InviteRef, KeyId, MsgId, ShardId, SiteId, Uid};
+use tmtp_store::{Commit, CommitError, Error, Page, PageRequest, RowMessage, ShardCommit, Spilled, Subject};
 
 use super::{Engine, now};
 use crate::home::{Facts, Home, ReadPage, Wanted};
@@ -30,6 +30,9 @@ struct Lists {
     bodies: Vec<(SiteId, BodyId)>,
     settled: Vec<(KeyId, String)>,
     known: Vec<(SiteId, Uid, String)>,
+    invites: Vec<(SiteId, InviteRef)>,
+    tokens: Vec<(SiteId, [u8; 32])>,
+    subjects: Vec<(SiteId, Subject)>,
 }
 
 impl Lists {
@@ -42,6 +45,9 @@ impl Lists {
             sites: wanted.sites.into_iter().collect(),
             bodies: wanted.bodies.into_iter().collect(),
             settled: wanted.settled.into_iter().collect(),
+            invites: wanted.invites.into_iter().collect(),
+            tokens: wanted.tokens.into_iter().collect(),
+            subjects: wanted.subjects.into_iter().collect(),
             known: wanted.known.into_iter().collect(),
         }
     }
@@ -122,6 +128,13 @@ impl Engine {
         }
         if !lists.known.is_empty() {
             facts.known = self.store.known(&lists.known).await?;
+        }
+        if !lists.invites.is_empty() {
+            facts.invites = self.store.invites_for(&lists.invites).await?;
+        }
+        if !lists.tokens.is_empty() {
+            facts.used_tokens = self.store.used_tokens(&lists.tokens).await?;
+            facts.known_subjects = self.store.known_subjects(&lists.subjects).await?;
         }
         Ok(facts)
     }

@@ -52,9 +52,9 @@ impl Changed {
 }
 
 /// Why a change was not made.
-struct Refused {
+pub(super) struct Refused {
     reason: AdminRefusal,
-    text: String,
+    pub(super) text: String,
 }
 
 impl Refused {

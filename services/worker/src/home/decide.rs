@@ -13,7 +13,7 @@ use tmtp_store::Change;
 use super::admin::Needs;
 use super::posts::{Forward, Payload};
 use super::receipts::request_key;
-use super::{Facts, Home, NodeKey, Now, SessionKey, Wanted, World};
+use super::{Facts, Home, NodeKey, Now, SessionKey, Wanted, World, registration};
 
 /// What a request is refused with for a reason that its client cannot mend.
 const INTERNAL: &str = "internal error";
@@ -34,6 +34,12 @@ impl Home {
     /// loading, with the `facts` found so far, until nothing new is wanted.
     pub fn wants(&self, from: GatewayId, envelope: &Envelope, facts: &Facts, wanted: &mut Wanted) {
         let site = envelope.site;
+        let invite = match &envelope.command {
+            Command::Register { credentials: Some(credentials), .. } => {
+                registration::wants(site, credentials, facts, wanted)
+            }
+            _ => None,
+        };
         let mut member = |uid: Uid| {
             if !self.members.contains_key(&(site, uid)) {
                 wanted.members.insert((site, uid));
@@ -56,9 +62,18 @@ impl Home {
         let mut groups: Vec<&str> = Vec::new();
         let mut users: Vec<Uid> = Vec::new();
         match &envelope.command {
-            Command::Register { uid, alias, .. } => {
+            Command::Register { uid, alias, credentials, .. } => {
                 users.push(*uid);
                 alias.as_deref().map(&mut name);
+                let identity = credentials.as_ref().and_then(|credentials| credentials.identity.as_ref());
+                identity.and_then(|identity| identity.alias.as_deref()).map(&mut name);
+                if let Some(invite) = invite {
+                    invite.alias.as_deref().map(&mut name);
+                    for gid in &invite.groups {
+                        name(gid);
+                        groups.push(gid);
+                    }
+                }
             }
             Command::Login { uid, .. } => users.push(*uid),
             Command::Attach(attach) => users.push(attach.uid),

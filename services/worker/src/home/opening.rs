@@ -3,15 +3,13 @@
 use std::collections::HashSet;
 
 use tmtp_contract::{Answer, Attach, Command, Content, Envelope, Event, LoginRefusal};
-use tmtp_domain::{
-    Epoch, GatewayId, Member, MemberStatus, Node, NodeNum, Registration, SecretHash, SessionId, SiteStatus,
-    Uid,
-};
+use tmtp_domain::{Epoch, GatewayId, MemberStatus, SecretHash, SessionId, SiteStatus, Uid};
 use tmtp_store::Change;
 
 use super::decide::Call;
 use super::posts::Payload;
 use super::receipts::login_key;
+use super::registration::Registering;
 use super::session::Session;
 use super::{Home, NodeKey, SessionKey, World};
 
@@ -19,48 +17,14 @@ impl Home {
     pub(super) fn open(&mut self, call: Call, envelope: Envelope, world: &mut World<'_>) {
         let Envelope { command, trace, .. } = envelope;
         match command {
-            Command::Register { uid, secret, label, alias } => {
-                self.register(call, uid, secret, label, alias.as_deref(), world);
+            Command::Register { uid, secret, label, alias, credentials } => {
+                let credentials = credentials.map(|credentials| *credentials).unwrap_or_default();
+                self.register(call, Registering { uid, secret, label, alias, credentials }, world);
             }
             Command::Login { uid, secret } => self.login(call, uid, secret, trace, world),
             Command::Attach(attach) => self.attach(call, &attach),
             _ => {}
         }
-    }
-
-    fn register(
-        &mut self,
-        call: Call,
-        uid: Uid,
-        secret: SecretHash,
-        label: String,
-        alias: Option<&str>,
-        world: &mut World<'_>,
-    ) {
-        let site = call.site;
-        let open = world
-            .sites
-            .get(&site)
-            .is_some_and(|site| site.registration == Registration::Open && site.status == SiteStatus::Active);
-        let num = NodeNum(1);
-        let repeated =
-            self.members.get(&(site, uid)).is_some_and(|member| member.node_by_secret(&secret) == Some(num));
-        if !open && !repeated {
-            return self.answer(call, Answer::NotLoggedIn(LoginRefusal::RegistrationClosed));
-        }
-        if !repeated {
-            let nodes = vec![Node { num, secret }];
-            let member = Member { uid, status: MemberStatus::Active, nodes, revoked: Vec::new() };
-            self.members.insert((site, uid), member);
-            self.changes.push(Change::Member { site, uid });
-            self.changes.push(Change::Node { site, uid, num, secret, label });
-        }
-        let alias_error = alias.and_then(|alias| self.choose_alias(site, uid, alias, world).err());
-        self.start_session(call, NodeKey { site, uid, node: num }, 0);
-        self.answer(
-            call,
-            Answer::Registered { node: num, alias_error: alias_error.map(|error| error.to_string()) },
-        );
     }
 
     fn login(&mut self, call: Call, uid: Uid, secret: SecretHash, trace: Option<String>, world: &World<'_>) {
@@ -117,7 +81,7 @@ impl Home {
     }
 
     /// Opens the session, instead of what it was before; the presence that it holds up stays.
-    fn start_session(&mut self, call: Call, node: NodeKey, pending: u64) {
+    pub(super) fn start_session(&mut self, call: Call, node: NodeKey, pending: u64) {
         self.close_session(call.from);
         let mut session = Session::new(node, call.seq);
         if pending > 0 {

@@ -337,7 +337,7 @@ fn commands_can_be_refused_as_they_are() {
         tmtp_contract::LoginRefusal::Failed
     );
     let (uid, secret) = (tmtp_domain::Uid([9; 20]), tmtp_domain::NodeSecret([9; 25]).hash());
-    let registering = Command::Register { uid, secret, label: "x".into(), alias: None };
+    let registering = Command::Register { uid, secret, label: "x".into(), alias: None, credentials: None };
     assert_eq!(
         refuse(&mut rig, 3, 1, registering).not_logged_in(),
         tmtp_contract::LoginRefusal::RegistrationFailed

@@ -318,6 +318,7 @@ fn open_site(id: SiteId) -> Site {
         registration: Registration::Open,
         status: SiteStatus::Active,
         policy: tmtp_domain::Policy::default(),
+            providers: Vec::new(),
     }
 }
 
@@ -332,7 +333,7 @@ pub fn login(uid: Uid, num: i16) -> Command {
 }
 
 pub fn register(uid: Uid, alias: Option<&str>) -> Command {
-    Command::Register { uid, secret: secret(uid, 1), label: "first".into(), alias: alias.map(str::to_owned) }
+    Command::Register { uid, secret: secret(uid, 1), label: "first".into(), alias: alias.map(str::to_owned), credentials: None }
 }
 
 pub fn digest(n: u8) -> Digest {

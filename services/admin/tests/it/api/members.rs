@@ -39,6 +39,7 @@ impl Scene {
             uid,
             secret: SecretHash([uid.0[0]; 32]),
             label: "laptop".into(),
+            credentials: None,
             alias: Some(alias.into()),
         };
         let ann = working.open(&site, register(ANN, ANNS)).await;

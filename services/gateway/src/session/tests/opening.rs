@@ -193,6 +193,7 @@ fn register() {
         rig.send(&format!(r#"{{"NewAlias":"{alias}","NewNode":"x","Op":1}}"#));
         let secret = NodeSecret([2; 25]);
         let expected = Command::Register {
+            credentials: None,
             uid: Uid([1; 20]),
             secret: secret.hash(),
             label: "x".into(),

@@ -4,7 +4,8 @@ use aws_lc_rs::hmac;
 use data_encoding::BASE64URL_NOPAD as B64;
 use serde_json::{Value, json};
 use tmtp_domain::{ClaimRules, InviteId, Provider, ProviderKind, SiteId};
-use tmtp_oidc::{Error, Identity, KeySet, check};
+use tmtp_domain::Identity;
+use tmtp_oidc::{Error, KeySet, check};
 use uuid::Uuid;
 
 use crate::provider::{NOW, Pair, claims, claims_with, document, provider, unsigned};

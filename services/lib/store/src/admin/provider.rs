@@ -1,11 +1,8 @@
 //! OpenID Connect providers of sites. A change is a change of the site, so that the gateways hear of it.
 
-use std::collections::HashMap;
-
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tmtp_domain::{Provider, SiteId};
-use uuid::Uuid;
 
 use super::AdminTx;
 use crate::{Error, Store};
@@ -41,23 +38,6 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(record).collect()
-    }
-
-    /// The providers of these sites, each site's oldest first; for the directory. Sites without any are not there.
-    pub async fn providers_of(&self, sites: &[SiteId]) -> Result<HashMap<SiteId, Vec<Provider>>, Error> {
-        let sites: Vec<Uuid> = sites.iter().map(|site| site.0).collect();
-        let rows = sqlx::query(
-            "SELECT site_id, config::text AS config FROM oidc_provider WHERE site_id = ANY($1)
-             ORDER BY site_id, created_at, provider_id",
-        )
-        .bind(sites)
-        .fetch_all(&self.pool)
-        .await?;
-        let mut found: HashMap<SiteId, Vec<Provider>> = HashMap::new();
-        for row in rows {
-            found.entry(SiteId(row.try_get("site_id")?)).or_default().push(provider(&row)?);
-        }
-        Ok(found)
     }
 
     /// One provider.

@@ -58,6 +58,7 @@ fn build(op: Op, fields: &Fields<'_>, data: DataInfo, note: DataInfo) -> Result<
             new_node: needed(fields.new_node)?,
             new_alias: needed(fields.new_alias)?,
             oidc: fields.oidc.as_ref().map(super::fields::Tokens::collect),
+            invite: optional(fields.invite),
         },
         Op::Login => Request::Login { uid: needed(fields.uid)?, node: needed(fields.node)? },
         Op::UserEdit => Request::UserEdit {

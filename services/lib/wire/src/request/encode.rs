@@ -18,7 +18,8 @@ impl Request {
         let op = u64::from(self.op().number());
         match self {
             Self::TmtpRev { id } => object.text("Id", id).number("Op", op),
-            Self::Register { new_node, new_alias, oidc } => {
+            Self::Register { new_node, new_alias, oidc, invite } => {
+                object.optional("Invite", invite.as_deref());
                 object.text("NewAlias", new_alias).text("NewNode", new_node);
                 write_oidc(oidc.as_ref(), object).number("Op", op)
             }

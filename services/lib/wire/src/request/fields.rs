@@ -27,6 +27,7 @@ pub(super) struct Fields<'a> {
     pub recipients: List<'a>,
     pub note_recipients: List<'a>,
     pub oidc: Option<Tokens<'a>>,
+    pub invite: Option<Text<'a>>,
 }
 
 /// `datalen` and so on, or `notelen` and so on.
@@ -83,6 +84,7 @@ impl<'a> Fields<'a> {
             b"fornotself" => scanner.boolean(&mut fields.for_not_self),
             b"for" => List::scan(scanner).map(|list| fields.recipients = list),
             b"notefor" => List::scan(scanner).map(|list| fields.note_recipients = list),
+            b"invite" => scanner.text(&mut fields.invite),
             b"oidc" => Tokens::scan(scanner, &mut fields.oidc),
             _ => scanner.skip(),
         })?;

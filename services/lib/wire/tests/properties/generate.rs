@@ -68,7 +68,8 @@ fn post_notify() -> BoxedStrategy<Request> {
 pub fn request() -> BoxedStrategy<Request> {
     prop_oneof![
         text().prop_map(|id| Request::TmtpRev { id }),
-        (text(), text(), option::of(oidc())).prop_map(|(new_node, new_alias, oidc)| Request::Register {
+        (text(), text(), option::of(oidc()), option::of(text())).prop_map(|(new_node, new_alias, oidc, invite)| Request::Register {
+            invite,
             new_node,
             new_alias,
             oidc

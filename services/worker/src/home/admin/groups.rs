@@ -14,7 +14,7 @@ use super::names::NO_NODE;
 use super::{Changed, Refused};
 
 impl Home {
-    pub(super) fn found_group(
+    pub(in super::super) fn found_group(
         &mut self,
         site: SiteId,
         gid: &str,
@@ -52,7 +52,7 @@ impl Home {
         Ok(Changed::new(AdminOutcome::Places { refusals }).after(&after))
     }
 
-    fn add_place(
+    pub(in super::super) fn add_place(
         &mut self,
         call: Call,
         gid: &str,

@@ -27,7 +27,7 @@ impl Home {
             self.changes.push(Change::MemberStatus { site, uid, status });
         }
         match status {
-            MemberStatus::Active => {}
+            MemberStatus::Active | MemberStatus::Pending => {}
             MemberStatus::Suspended => self.close_member(site, uid, MEMBER_SUSPENDED),
             MemberStatus::Deactivated => {
                 self.close_member(site, uid, MEMBER_DEACTIVATED);

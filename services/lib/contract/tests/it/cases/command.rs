@@ -142,6 +142,7 @@ fn sessions() -> Vec<Case> {
             "v1/command/register",
             "a new user who wants an alias",
             Command::Register {
+                credentials: None,
                 uid: uid(0x40),
                 secret: hash(0x60),
                 label: "Ann's laptop".into(),
@@ -151,7 +152,7 @@ fn sessions() -> Vec<Case> {
         one(
             "v1/command/register_without_alias",
             "a new user who wants no alias and calls the node nothing",
-            Command::Register { uid: uid(0x40), secret: hash(0x60), label: String::new(), alias: None },
+            Command::Register { uid: uid(0x40), secret: hash(0x60), label: String::new(), alias: None, credentials: None },
         ),
         one("v1/command/login", "a login", Command::Login { uid: uid(0x40), secret: hash(0x60) }),
         one(

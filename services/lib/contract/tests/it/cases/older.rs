@@ -19,6 +19,7 @@ pub(super) fn cases() -> Vec<Case> {
             "a registration and a resumed session, without the fields that have a default",
             Value::Command(command::entry(vec![
                 command::envelope(Command::Register {
+                    credentials: None,
                     uid: uid(0x40),
                     secret: hash(0x60),
                     label: String::new(),
