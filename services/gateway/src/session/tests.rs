@@ -127,6 +127,7 @@ fn limits() -> Limits {
         inline_max: 64,
         body_max: 1_000,
         chunk_octets: 100,
+        public_url: Some("https://join.example".into()),
     }
 }
 
@@ -140,7 +141,7 @@ fn site() -> Arc<Site> {
         registration: Registration::Open,
         status: SiteStatus::Active,
         policy: tmtp_domain::Policy::default(),
-            providers: Vec::new(),
+        providers: Vec::new(),
     })
 }
 

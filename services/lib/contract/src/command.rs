@@ -288,7 +288,7 @@ pub struct Credentials {
     #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
     /// The hash of the code of an invite, unchecked.
-    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "c", default, with = "serde_bytes", skip_serializing_if = "Option::is_none")]
     pub code: Option<[u8; 32]>,
 }
 

@@ -18,6 +18,7 @@ pub struct Identity {
     /// When the token ends (seconds since 1970).
     pub expires_at: i64,
     /// By which a token that comes a second time is recognised.
+    #[serde(with = "serde_bytes")]
     pub token_digest: [u8; 32],
     /// The alias that the member is to have. A text from outside: not checked to be a well-formed alias.
     pub alias: Option<String>,

@@ -111,6 +111,7 @@ impl Home {
     ) -> Result<(MemberStatus, Option<String>), LoginRefusal> {
         let (site, uid) = (call.site, asked.uid);
         let (status, invite) = self.admit(call, asked, world)?;
+        let before = self.changes.len();
         let alias = wanted_alias(asked, invite.as_ref());
         let alias_error = alias.as_ref().and_then(|alias| self.take_alias(site, uid, alias, world));
         let named = alias.filter(|_| alias_error.is_none()).map(WantedAlias::into_text);
@@ -121,8 +122,8 @@ impl Home {
         let Registering { secret, label, .. } = asked;
         let nodes = vec![Node { num: FIRST, secret: *secret }];
         self.members.insert((site, uid), Member { uid, status, nodes, revoked: Vec::new() });
-        self.changes.push(Change::Member { site, uid });
-        self.changes.push(Change::Node { site, uid, num: FIRST, secret: *secret, label: label.clone() });
+        let node = Change::Node { site, uid, num: FIRST, secret: *secret, label: label.clone() };
+        self.changes.splice(before..before, [Change::Member { site, uid }, node]);
         if status != MemberStatus::Active {
             self.changes.push(Change::MemberStatus { site, uid, status });
         }

@@ -14,6 +14,7 @@ mod model;
 mod outage;
 mod policy;
 mod presence;
+mod registration;
 mod requests;
 mod rig;
 mod sessions;

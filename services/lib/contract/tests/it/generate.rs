@@ -9,12 +9,12 @@ use proptest::option;
 use proptest::prelude::*;
 use tmtp_contract::{
     AdminAnswer, AdminChange, AdminOutcome, AdminRefusal, AdminRequest, Answer, Attach, AuditNote, Body,
-    BodyRef, Command, CommandEntry, Content, DataInfo, Digest, Effect, Envelope, Event, EventEntry,
+    BodyRef, Command, CommandEntry, Content, Credentials, DataInfo, Digest, Effect, Envelope, Event, EventEntry,
     JournalEntry, LoginRefusal, Message, MessageRecord, NewPlace, Once, Receipt, ReceiptKey, Showing,
     VERSION,
 };
 use tmtp_domain::{
-    BodyId, Epoch, GatewayId, GroupAct, GroupEdit, KeyId, MemberStatus, MsgId, NodeNum, OhiAct, OhiItem,
+    BodyId, Epoch, GatewayId, GroupAct, GroupEdit, Identity, InviteId, KeyId, MemberStatus, MsgId, NodeNum, OhiAct, OhiItem,
     Owed, Posted, Recipient, RecipientKind, RequestId, SecretHash, SessionId, ShardId, SiteId, Uid, WorkerId,
 };
 use uuid::Uuid;
@@ -215,10 +215,34 @@ fn admin_answer() -> BoxedStrategy<AdminAnswer> {
     .boxed()
 }
 
+fn credentials() -> BoxedStrategy<Credentials> {
+    let identity = (text(), text(), any::<[u8; 32]>(), any::<i64>(), option::of(text()), option::of(any::<u128>()))
+        .prop_map(|(issuer, subject, token_digest, expires_at, alias, invite)| Identity {
+            provider: "p".into(),
+            issuer,
+            subject,
+            audience: "a".into(),
+            expires_at,
+            token_digest,
+            alias,
+            invite: invite.map(|id| InviteId(Uuid::from_u128(id))),
+        });
+    (option::of(identity), option::of(any::<[u8; 32]>()))
+        .prop_map(|(identity, code)| Credentials { identity, code })
+        .boxed()
+}
+
 fn command() -> BoxedStrategy<Command> {
     prop_oneof![
-        (uid(), hash(), text(), option::of(text()))
-            .prop_map(|(uid, secret, label, alias)| Command::Register { uid, secret, label, alias }),
+        (uid(), hash(), text(), option::of(text()), option::of(credentials())).prop_map(
+            |(uid, secret, label, alias, credentials)| Command::Register {
+                uid,
+                secret,
+                label,
+                alias,
+                credentials: credentials.map(Box::new)
+            }
+        ),
         (uid(), hash()).prop_map(|(uid, secret)| Command::Login { uid, secret }),
         attach().prop_map(Command::Attach),
         Just(Command::Detach),
@@ -284,9 +308,13 @@ fn answer() -> BoxedStrategy<Answer> {
         LoginRefusal::AlreadyConnected,
         LoginRefusal::RegistrationClosed,
         LoginRefusal::RegistrationFailed,
+        LoginRefusal::Invite,
+        LoginRefusal::AlreadyMember,
+        LoginRefusal::Alias,
     ];
     prop_oneof![
         (node(), option::of(text())).prop_map(|(node, alias_error)| Answer::Registered { node, alias_error }),
+        option::of(text()).prop_map(|alias_error| Answer::Waiting { alias_error }),
         (node(), vec(uid(), 0..4)).prop_map(|(node, ohi)| Answer::LoggedIn { node, ohi }),
         prop::sample::select(refusals.to_vec()).prop_map(Answer::NotLoggedIn),
         Just(Answer::Attached),

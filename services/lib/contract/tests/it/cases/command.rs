@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use tmtp_contract::{
-    AdminChange, AdminRequest, Attach, AuditNote, Body, BodyRef, Command, CommandEntry, DataInfo, Digest,
+    AdminChange, AdminRequest, Attach, AuditNote, Body, BodyRef, Command, CommandEntry, Credentials, DataInfo, Digest,
     Envelope, NewPlace, Once, Showing, VERSION, Versioned,
 };
 use tmtp_domain::{
-    BodyId, Epoch, GatewayId, GroupEdit, KeyId, MemberStatus, MsgId, NodeNum, OhiAct, OhiItem, Recipient,
+    BodyId, Epoch, GatewayId, GroupEdit, Identity, InviteId, KeyId, MemberStatus, MsgId, NodeNum, OhiAct, OhiItem, Recipient,
     RecipientKind, RequestId, SessionId, SiteId,
 };
 
@@ -153,6 +153,29 @@ fn sessions() -> Vec<Case> {
             "v1/command/register_without_alias",
             "a new user who wants no alias and calls the node nothing",
             Command::Register { uid: uid(0x40), secret: hash(0x60), label: String::new(), alias: None, credentials: None },
+        ),
+        one(
+            "v1/command/register_with_credentials",
+            "a new user who comes with a sign-in and the code of an invite",
+            Command::Register {
+                uid: uid(0x40),
+                secret: hash(0x60),
+                label: "phone".into(),
+                alias: None,
+                credentials: Some(Box::new(Credentials {
+                    identity: Some(Identity {
+                        provider: "invitation".into(),
+                        issuer: "https://join.example/site".into(),
+                        subject: "somebody".into(),
+                        audience: "site".into(),
+                        expires_at: 1_790_000_600,
+                        token_digest: [0x21; 32],
+                        alias: Some("Ann Bell".into()),
+                        invite: Some(InviteId(uuid::Uuid::from_u128(0x33))),
+                    }),
+                    code: Some([0x44; 32]),
+                })),
+            },
         ),
         one("v1/command/login", "a login", Command::Login { uid: uid(0x40), secret: hash(0x60) }),
         one(

@@ -51,6 +51,11 @@ fn answers() -> Vec<Case> {
             "a login, with users who show their presence",
             Answer::LoggedIn { node: NodeNum(2), ohi: vec![uid(0x40), uid(0x50)] },
         ),
+        answer(
+            "v1/event/answer_waiting",
+            "a new user who has to wait for approval",
+            Answer::Waiting { alias_error: None },
+        ),
         answer("v1/event/answer_attached", "a session goes on; the answer is a mere name", Answer::Attached),
         answer("v1/event/answer_done", "an edit succeeded", Answer::Done),
         answer(
@@ -73,6 +78,21 @@ fn answers() -> Vec<Case> {
 
 fn refusals() -> Vec<Case> {
     vec![
+        answer(
+            "v1/event/answer_invite_refused",
+            "a registration with an invite that is used up",
+            Answer::NotLoggedIn(LoginRefusal::Invite),
+        ),
+        answer(
+            "v1/event/answer_already_member",
+            "a registration of a person who is a member",
+            Answer::NotLoggedIn(LoginRefusal::AlreadyMember),
+        ),
+        answer(
+            "v1/event/answer_alias_needed",
+            "a registration that needs another alias",
+            Answer::NotLoggedIn(LoginRefusal::Alias),
+        ),
         answer(
             "v1/event/answer_login_failed",
             "a login with a wrong password",
