@@ -99,6 +99,9 @@ gateway_port() { echo $((BASE_PORT + $1)); }
 postgres_port() { echo $((BASE_PORT + 32)); }
 redis_port() { echo $((BASE_PORT + 79)); }
 admin_port() { echo $((BASE_PORT + 300)); }
+public_port() { echo $((BASE_PORT + 302)); }
+# Where people's browsers find the pages for invited people.
+public_url() { echo "http://localhost:$(public_port)"; }
 
 monitor_port() { # NAME
     case $1 in
@@ -116,7 +119,7 @@ ports_of() { # NAME
         redis) redis_port ;;
         gateway-*) gateway_port "${1#gateway-}" && monitor_port "$1" ;;
         worker-*) monitor_port "$1" ;;
-        admin) admin_port && monitor_port "$1" ;;
+        admin) admin_port && public_port && monitor_port "$1" ;;
     esac
 }
 
@@ -312,6 +315,13 @@ ensure_pebble() {
         die "cannot build Pebble; is the Go module proxy (GOPROXY) reachable?"
 }
 
+# ChromeDriver with a Chromium of its version, for the test of the sign-in pages. Sets CHROMEDRIVER to its path.
+ensure_chromedriver() {
+    have chromedriver || apt_install chromium chromium-driver
+    CHROMEDRIVER=$(command -v chromedriver) ||
+        die "ChromeDriver is not in PATH; install it (apt-get install chromium chromium-driver)"
+}
+
 # Prints the path of a Go that can fetch a newer one by itself, which began with 1.21.
 find_go() {
     local go version
@@ -495,6 +505,9 @@ start_program() { # NAME
                 TMTP_SITES__DEFAULT="$SITE_DOMAIN"
                 TMTP_SECRETS__KEY_FILE="$(secret_key_file)"
                 TMTP_BODIES__POSTGRES__URL="$(database_url)"
+                TMTP_SIGN_IN__PUBLIC_URL="$(public_url)"
+                # Providers that are tried out on this machine.
+                TMTP_SIGN_IN__PRIVATE_PROVIDERS=true
             )
             ;;
         worker-*) settings+=(TMTP_POSTGRES__URL="$(database_url)") ;;
@@ -503,6 +516,9 @@ start_program() { # NAME
                 TMTP_POSTGRES__URL="$(database_url)"
                 TMTP_LISTEN__ADDRESS="$HOST:$(admin_port)"
                 TMTP_SECRETS__KEY_FILE="$(secret_key_file)"
+                TMTP_PUBLIC__ADDRESS="$HOST:$(public_port)"
+                TMTP_PUBLIC__URL="$(public_url)"
+                TMTP_PUBLIC__TMTP_PORT="$(gateway_port 1)"
             )
             ;;
     esac

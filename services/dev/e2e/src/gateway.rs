@@ -6,6 +6,7 @@ use std::ops::Deref;
 use anyhow::{Context, Result};
 use rustls::RootCertStore;
 use tmtp_client::{Account, Client, Connect, Error, Greeting, Trust};
+use tmtp_wire::Request;
 use tokio::time::timeout;
 
 use crate::{DEFAULT_SITE, Link, Program, WAIT};
@@ -60,6 +61,11 @@ impl<'c> Gateway<'c> {
     /// Registers, and says how that failed.
     pub async fn try_register(&self, alias: &str) -> Result<(Client, Account), Error> {
         within(Client::register(&self.connect, alias, "a node")).await
+    }
+
+    /// Registers with a request of the caller's, and says how that failed.
+    pub async fn try_join(&self, request: &Request) -> Result<(Client, Account), Error> {
+        within(Client::register_with(&self.connect, request)).await
     }
 
     /// Logs a node in that has an account.

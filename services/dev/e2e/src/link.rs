@@ -46,7 +46,8 @@ pub enum End {
 }
 
 impl Link {
-    pub(crate) fn new(who: &str, account: Account, client: Client) -> Self {
+    /// A connection that is logged in; `who` is for messages of the test only.
+    pub fn new(who: &str, account: Account, client: Client) -> Self {
         Self { who: who.to_owned(), account, client }
     }
 

@@ -10,6 +10,8 @@
 
 mod account;
 mod instance;
+#[cfg(feature = "oidc")]
+pub mod oidc;
 mod port;
 mod postgres;
 mod redis;

@@ -8,6 +8,7 @@ mod opening;
 mod ops;
 mod presence;
 mod properties;
+mod registration;
 mod requests;
 mod uploads;
 

@@ -76,11 +76,20 @@ impl Client {
     /// Connects and makes a new user, who is logged in then. `alias` is `_` for none; the user exists even if the
     /// alias was refused.
     pub async fn register(connect: &Connect, alias: &str, label: &str) -> Result<(Self, Account), Error> {
+        let request = Request::Register {
+            new_node: label.to_owned(),
+            new_alias: alias.to_owned(),
+            oidc: None,
+            invite: None,
+        };
+        Self::register_with(connect, &request).await
+    }
+
+    /// The same with a request of the caller's, which may show a sign-in or an invite.
+    pub async fn register_with(connect: &Connect, request: &Request) -> Result<(Self, Account), Error> {
         let mut client = Self::connect(connect).await?;
         client.send(&revision(), &[]).await?;
-        let request =
-            Request::Register { new_node: label.to_owned(), new_alias: alias.to_owned(), oidc: None };
-        client.send(&request, &[]).await?;
+        client.send(request, &[]).await?;
         client.greeting().await?;
         let account = match client.answer().await? {
             Response::Registered { uid, node_id, error } => Account {

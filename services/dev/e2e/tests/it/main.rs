@@ -31,6 +31,7 @@ mod pressure;
 mod queue;
 mod resend;
 mod scripts;
+mod sign_in;
 mod silence;
 mod sites;
 mod slow_reader;
