@@ -46,7 +46,9 @@ impl SignIns {
             let outcome = if checked.is_ok() { "accepted" } else { "refused" };
             this.metrics.sign_ins_total.with_label_values(&[outcome]).inc();
             checked
-                .inspect_err(|error| tracing::info!(site.id = %site.id, %error, "a sign-in token is not taken"))
+                .inspect_err(
+                    |error| tracing::info!(site.id = %site.id, %error, "a sign-in token is not taken"),
+                )
                 .ok()
         })
     }

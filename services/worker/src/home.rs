@@ -32,8 +32,8 @@ use std::time::Duration;
 
 use tmtp_contract::{BodyRef, Effect, Envelope, Event, JournalEntry, Message};
 use tmtp_domain::{
-    BodyId, Epoch, GatewayId, Group, Invite, InviteRef, KeyId, Member, MsgId, NameHolder, NodeNum, Owed, Presence, Sender,
-    SessionId, ShardId, Site, SiteId, Uid,
+    BodyId, Epoch, GatewayId, Group, Invite, InviteRef, KeyId, Member, MsgId, NameHolder, NodeNum, Owed,
+    Presence, Sender, SessionId, ShardId, Site, SiteId, Uid,
 };
 use tmtp_store::{Change, Looks, OwnedShard, Settled, ShardCommit, Subject};
 

@@ -42,11 +42,11 @@ macro_rules! vocabularies {
 
 vocabularies! {
     StatusWord = SiteStatus [Active, Suspended, Deleted];
-    MemberStatusWord = MemberStatus [Active, Suspended, Deactivated];
+    MemberStatusWord = MemberStatus [Active, Pending, Suspended, Deactivated];
     KindWord = SiteKind [Live, Sandbox];
     JobStateWord = JobState [Queued, Running, Done, Failed, Cancelled];
     InviteStateWord = InviteState [Pending, Active, Used, Expired, Revoked];
-    RegistrationWord = Registration [Open, Closed];
+    RegistrationWord = Registration [Open, Closed, Invite, Oidc, Approval];
     SourceWord = CertificateSource [Upload, Acme];
     AcmeWord = AcmeState [Waiting, Issued, Failed];
 }

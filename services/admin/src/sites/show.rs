@@ -16,7 +16,7 @@ use crate::api::id::SiteRef;
 use crate::api::openapi::Refusals;
 use crate::api::page::{List, Listing, PageParams};
 use crate::api::payload::Place;
-use crate::api::words::{KindWord, StatusWord};
+use crate::api::words::{KindWord, RegistrationWord, StatusWord, Word};
 
 /// Characters to search for.
 const SEARCH_MAX: usize = 100;
@@ -44,8 +44,13 @@ pub(crate) struct SiteInfo {
     name: String,
     /// Whether clients are let in at all.
     served: bool,
-    /// Whether the client may register without being invited.
+    /// Whether everybody may register, without an invite, a sign-in, or approval.
     open: bool,
+    /// Who may register.
+    #[schema(inline)]
+    registration: RegistrationWord,
+    /// The sign-ins that clients offer to who registers, by what they are called.
+    sign_ins: Vec<String>,
     /// Host names under which clients reach it.
     domains: Vec<String>,
     /// What members may be told about a suspension.
@@ -95,8 +100,12 @@ pub(crate) async fn show(
     responses((status = 200, description = "What every client is told before it logs in", body = SiteInfo), Refusals))]
 pub(crate) async fn info(caller: Caller<may::ReadSites>, Place(site): Place<SiteRef>) -> Shown<SiteInfo> {
     let record = find(&caller, site).await?;
+    let site = caller.api.store.sites(&[record.id]).await?.pop().ok_or_else(Problem::not_found)?;
+    let providers = site.sign_in_providers(caller.api.config.public.url.as_deref());
     Ok(Json(SiteInfo {
         name: record.name,
+        registration: Word(record.registration),
+        sign_ins: providers.into_iter().map(|provider| provider.label).collect(),
         served: record.status == SiteStatus::Active,
         open: record.registration == tmtp_domain::Registration::Open,
         domains: record.domains,

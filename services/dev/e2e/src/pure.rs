@@ -146,6 +146,7 @@ fn limits() -> Limits {
         inline_max: u64::MAX,
         body_max: limits.body_max,
         chunk_octets: 1 << 20,
+        public_url: None,
     }
 }
 

@@ -3,10 +3,10 @@
 use tmtp_contract::Command;
 use tmtp_domain::{MsgId, NodeSecret, Refusal, Uid};
 use tmtp_wire::id::{base32, parse_message_id};
-use tmtp_wire::{Op, Request, Response};
+use tmtp_wire::{Op, Request};
 
 use super::deliveries::new_node_fits;
-use super::frames::{ack_error, ack_fits, push_frame};
+use super::frames::{ack_error, ack_fits};
 use super::home::Expect;
 use super::post::{Addressing, COMMAND_OCTETS, Demand, Incoming, header_digest, recipient};
 use super::{Count, Opening, Phase, Reason, Session, Turn, quit, refused};
@@ -24,7 +24,9 @@ impl Session {
             (Phase::Open { .. }, request) => self.serve(t, request, raw),
             (Phase::New, _) => self.quit(t, Reason::Order, ""),
             (Phase::Greeted, Request::TmtpRev { .. }) => self.quit(t, Reason::Order, quit::REPETITION),
-            (Phase::Greeted | Phase::SigningIn(_) | Phase::Opening(_), _) => self.quit(t, Reason::Order, quit::UNAUTHENTICATED),
+            (Phase::Greeted | Phase::SigningIn(_) | Phase::Opening(_), _) => {
+                self.quit(t, Reason::Order, quit::UNAUTHENTICATED)
+            }
         }
     }
 

@@ -57,7 +57,7 @@ pub fn site(status: SiteStatus, revision: i64) -> Site {
         registration: Registration::Open,
         status,
         policy: tmtp_domain::Policy::default(),
-            providers: Vec::new(),
+        providers: Vec::new(),
     }
 }
 

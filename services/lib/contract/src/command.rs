@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tmtp_domain::{
-    Epoch, GatewayId, GroupEdit, Identity, InviteRef, MsgId, NodeNum, OhiAct, OhiItem, Recipient, SecretHash, SessionId, SiteId,
-    Uid,
+    Epoch, GatewayId, GroupEdit, Identity, InviteRef, MsgId, NodeNum, OhiAct, OhiItem, Recipient, SecretHash,
+    SessionId, SiteId, Uid,
 };
 
 use crate::{AdminRequest, Body, DataInfo, VERSION, Versioned};

@@ -71,11 +71,7 @@ pub enum RegistrationRefusal {
 }
 
 /// What somebody who registers becomes. `now` is in ms since 1970.
-pub fn admit(
-    mode: Registration,
-    ticket: Ticket<'_>,
-    now: i64,
-) -> Result<MemberStatus, RegistrationRefusal> {
+pub fn admit(mode: Registration, ticket: Ticket<'_>, now: i64) -> Result<MemberStatus, RegistrationRefusal> {
     let status = |waits: bool| if waits { MemberStatus::Pending } else { MemberStatus::Active };
     match (mode, ticket) {
         (Registration::Closed, _) => Err(RegistrationRefusal::Closed),
@@ -124,10 +120,7 @@ mod tests {
         let table = [
             (Registration::Open, [Ok(Active), Ok(Active), Ok(Active), Ok(Pending), Err(Bad), Err(Bad)]),
             (Registration::Closed, [Err(Closed); 6]),
-            (
-                Registration::Invite,
-                [Err(Needed), Err(Needed), Ok(Active), Ok(Pending), Err(Bad), Err(Bad)],
-            ),
+            (Registration::Invite, [Err(Needed), Err(Needed), Ok(Active), Ok(Pending), Err(Bad), Err(Bad)]),
             (Registration::Oidc, [Err(Needed), Ok(Active), Ok(Active), Ok(Pending), Err(Bad), Err(Bad)]),
             (Registration::Approval, [Ok(Pending), Ok(Pending), Ok(Active), Ok(Pending), Err(Bad), Err(Bad)]),
         ];

@@ -181,7 +181,8 @@ mod tests {
     /// provider and a public address.
     #[test]
     fn sign_ins() {
-        let corp = Provider { id: "corp".to_owned(), ..Provider::invitation(SiteId(uuid::Uuid::nil()), "", "") };
+        let corp =
+            Provider { id: "corp".to_owned(), ..Provider::invitation(SiteId(uuid::Uuid::nil()), "", "") };
         let offers = |mode: Registration, providers: &[Provider], url: Option<&str>| -> Vec<String> {
             let site = site(mode, providers.to_vec());
             site.sign_in_providers(url).into_iter().map(|provider| provider.id).collect()

@@ -32,10 +32,8 @@ impl Store {
         wanted: &[(SiteId, InviteRef)],
     ) -> Result<HashMap<(SiteId, InviteRef), Invite>, Error> {
         let sites: Vec<Uuid> = wanted.iter().map(|(site, _)| site.0).collect();
-        let ids: Vec<Option<Uuid>> = wanted
-            .iter()
-            .map(|(_, by)| if let InviteRef::Id(id) = by { Some(id.0) } else { None })
-            .collect();
+        let ids: Vec<Option<Uuid>> =
+            wanted.iter().map(|(_, by)| if let InviteRef::Id(id) = by { Some(id.0) } else { None }).collect();
         let codes: Vec<Option<&[u8]>> = wanted
             .iter()
             .map(|(_, by)| if let InviteRef::Code(hash) = by { Some(hash.as_slice()) } else { None })

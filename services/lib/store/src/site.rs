@@ -66,27 +66,21 @@ impl Store {
 
     /// Sites changed after `revision`, oldest change first, at most `limit`.
     pub async fn sites_since(&self, revision: i64, limit: i64) -> Result<Vec<Site>, Error> {
-        let rows = sqlx::query(concat!(
-            columns!(),
-            "WHERE s.revision > $1 ORDER BY s.revision LIMIT $2"
-        ))
-        .bind(revision)
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
+        let rows = sqlx::query(concat!(columns!(), "WHERE s.revision > $1 ORDER BY s.revision LIMIT $2"))
+            .bind(revision)
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await?;
         rows.iter().map(site).collect()
     }
 
     /// These sites, those that exist.
     pub async fn sites(&self, ids: &[SiteId]) -> Result<Vec<Site>, Error> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-        let rows = sqlx::query(concat!(
-            columns!(),
-            "WHERE s.site_id = ANY($1)"
-        ))
-        .bind(&ids)
-        .fetch_all(&self.pool)
-        .await?;
+        let rows = sqlx::query(concat!(columns!(), "WHERE s.site_id = ANY($1)"))
+            .bind(&ids)
+            .fetch_all(&self.pool)
+            .await?;
         rows.iter().map(site).collect()
     }
 }

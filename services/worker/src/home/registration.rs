@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use tmtp_contract::{Answer, Credentials, LoginRefusal, NewPlace};
 use tmtp_domain::policy::Recent;
 use tmtp_domain::{
-    Invite, Member, MemberStatus, NameHolder, Node, NodeNum, RegistrationRefusal, SecretHash,
-    SiteId, SiteStatus, Ticket, Uid, admit,
+    Invite, Member, MemberStatus, NameHolder, Node, NodeNum, RegistrationRefusal, SecretHash, SiteId,
+    SiteStatus, Ticket, Uid, admit,
 };
 use tmtp_store::{Change, Joining};
 
@@ -52,9 +52,8 @@ impl Guesses {
 
     /// A code did not exist.
     fn failed(&mut self, site: SiteId, now: u64) {
-        self.sites.retain(|_, guessed| {
-            !guessed.recent.forget(now, GUESSES_WITHIN) || now < guessed.blocked_until
-        });
+        self.sites
+            .retain(|_, guessed| !guessed.recent.forget(now, GUESSES_WITHIN) || now < guessed.blocked_until);
         let guessed = self.sites.entry(site).or_default();
         if !guessed.recent.take(now, GUESSES_MAX, GUESSES_WITHIN) {
             guessed.blocked_until = now + BLOCKED_FOR;
@@ -239,8 +238,7 @@ impl Home {
             Some(NameHolder::Group) => Ok(()),
             _ => self.found_group(call.site, gid, world).map_err(|refused| refused.text),
         };
-        let entered =
-            entered.and_then(|()| self.add_place(call, gid, &place, world).map_err(str::to_owned));
+        let entered = entered.and_then(|()| self.add_place(call, gid, &place, world).map_err(str::to_owned));
         if let Err(reason) = entered {
             tracing::warn!(site.id = %call.site, %reason, "an invite leads into a group that takes nobody");
         }

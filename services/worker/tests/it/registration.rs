@@ -82,7 +82,11 @@ fn is_in(told: &Told) -> bool {
 
 fn joined(rig: &Rig) -> Vec<Joining> {
     let changes = rig.commits.iter().flat_map(|commit| &commit.changes);
-    changes.filter_map(|change| if let Change::Joined(joining) = change { Some((**joining).clone()) } else { None }).collect()
+    changes
+        .filter_map(
+            |change| if let Change::Joined(joining) = change { Some((**joining).clone()) } else { None },
+        )
+        .collect()
 }
 
 /// Goal: an invite lets in as many as it is for, whichever way it is named, and each is noted with it; method: two uses by

@@ -318,7 +318,7 @@ fn open_site(id: SiteId) -> Site {
         registration: Registration::Open,
         status: SiteStatus::Active,
         policy: tmtp_domain::Policy::default(),
-            providers: Vec::new(),
+        providers: Vec::new(),
     }
 }
 
@@ -333,7 +333,13 @@ pub fn login(uid: Uid, num: i16) -> Command {
 }
 
 pub fn register(uid: Uid, alias: Option<&str>) -> Command {
-    Command::Register { uid, secret: secret(uid, 1), label: "first".into(), alias: alias.map(str::to_owned), credentials: None }
+    Command::Register {
+        uid,
+        secret: secret(uid, 1),
+        label: "first".into(),
+        alias: alias.map(str::to_owned),
+        credentials: None,
+    }
 }
 
 pub fn digest(n: u8) -> Digest {

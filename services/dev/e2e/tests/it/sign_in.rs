@@ -7,7 +7,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use tmtp_client::Account;
 use tmtp_domain::{
-    ClaimRules, Endpoint, InviteCode, InviteId, MemberStatus, Provider, ProviderKind, Registration, SiteId, Uid,
+    ClaimRules, Endpoint, InviteCode, InviteId, MemberStatus, Provider, ProviderKind, Registration, SiteId,
+    Uid,
 };
 use tmtp_e2e::{Cluster, End, Gateway, Link, Setup, WAIT, end_of};
 use tmtp_store::NewInvite;
@@ -168,7 +169,11 @@ async fn a_person_of_a_provider_joins() -> Result<()> {
         token: endpoint("/token"),
         jwks_uri: server.url("/keys"),
         audiences: vec!["acme".into()],
-        claims: ClaimRules { alias: Some("nickname".into()), domains: vec!["corp.test".into()], ..ClaimRules::default() },
+        claims: ClaimRules {
+            alias: Some("nickname".into()),
+            domains: vec!["corp.test".into()],
+            ..ClaimRules::default()
+        },
         nonce: None,
     };
     provider.validate()?;
@@ -178,7 +183,8 @@ async fn a_person_of_a_provider_joins() -> Result<()> {
     let one = cluster.gateway(0).at("acme.test");
     let told = async || {
         let greeting = one.greeting().await.ok()?;
-        let labels: Vec<String> = greeting.auth_by?.into_iter().map(|entry| entry.label.into_owned()).collect();
+        let labels: Vec<String> =
+            greeting.auth_by?.into_iter().map(|entry| entry.label.into_owned()).collect();
         (labels == ["Corp", "Acme invitation"]).then_some(())
     };
     eventually(WAIT, "clients to be told of the provider", told).await?;
@@ -210,8 +216,11 @@ async fn a_person_of_a_provider_joins() -> Result<()> {
     ] {
         assert_eq!(refusal(&one, &request).await?, "authentication required", "{why}");
     }
-    let again = show(pair.token("one", &json!({ "iss": provider.issuer, "sub": "ann", "aud": "acme",
-        "exp": now + 500, "hd": "corp.test", "nickname": "Ann the second" })));
+    let again = show(pair.token(
+        "one",
+        &json!({ "iss": provider.issuer, "sub": "ann", "aud": "acme",
+        "exp": now + 500, "hd": "corp.test", "nickname": "Ann the second" }),
+    ));
     assert_eq!(refusal(&one, &again).await?, "you are a member of this site already");
 
     let newer = Pair::ed();

@@ -4,7 +4,7 @@ use tmtp_contract::LoginRefusal;
 
 use super::*;
 
-const GREETING: &str = r#"{"id":"1","name":"Example","op":"tmtprev"}"#;
+pub(super) const GREETING: &str = r#"{"id":"1","name":"Example","op":"tmtprev"}"#;
 const INFO: &str = r#"{"info":"login ok","op":"info"}"#;
 
 /// One valid header of each operation, at the index that is its number.

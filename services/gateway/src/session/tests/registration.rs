@@ -1,7 +1,9 @@
 //! What a site asks of those who register: a sign-in, an invite, patience.
 
+use tmtp_contract::Credentials;
 use tmtp_domain::{Identity, InviteCode, Provider};
 
+use super::opening::GREETING;
 use super::*;
 
 /// A session at a site in this mode, which may have a provider of its own.
@@ -54,7 +56,11 @@ fn what_clients_are_told() {
     assert_eq!(told(Registration::Open, Vec::new()), plain);
     assert_eq!(told(Registration::Closed, vec![corp()]), plain);
     let only = format!(r#"{{"auth":1,"authby":[{invitation}],"#);
-    assert!(told(Registration::Invite, vec![corp()]).starts_with(&only), "{}", told(Registration::Invite, vec![]));
+    assert!(
+        told(Registration::Invite, vec![corp()]).starts_with(&only),
+        "{}",
+        told(Registration::Invite, vec![])
+    );
     for mode in [Registration::Open, Registration::Oidc] {
         let both = told(mode, vec![corp()]);
         assert!(both.starts_with(r#"{"auth":1,"authby":[{"label":"Corp","#), "{both}");

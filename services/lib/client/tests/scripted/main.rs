@@ -53,8 +53,12 @@ async fn registering_gives_an_account() {
     let server = Server::start(|mut peer| async move {
         assert_eq!(peer.sni().as_deref(), Some("site.example"));
         peer.greet().await;
-        let expected =
-            Request::Register { new_node: "x".to_owned(), new_alias: "Ann Bell".to_owned(), oidc: None, invite: None };
+        let expected = Request::Register {
+            new_node: "x".to_owned(),
+            new_alias: "Ann Bell".to_owned(),
+            oidc: None,
+            invite: None,
+        };
         assert_eq!(peer.request().await.0, expected);
         let error = Some("AddAlias: alias Ann Bell already taken".into());
         peer.say(Response::Registered { uid: "U".into(), node_id: "N".into(), error }, &[]).await;

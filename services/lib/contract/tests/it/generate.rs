@@ -9,13 +9,14 @@ use proptest::option;
 use proptest::prelude::*;
 use tmtp_contract::{
     AdminAnswer, AdminChange, AdminOutcome, AdminRefusal, AdminRequest, Answer, Attach, AuditNote, Body,
-    BodyRef, Command, CommandEntry, Content, Credentials, DataInfo, Digest, Effect, Envelope, Event, EventEntry,
-    JournalEntry, LoginRefusal, Message, MessageRecord, NewPlace, Once, Receipt, ReceiptKey, Showing,
-    VERSION,
+    BodyRef, Command, CommandEntry, Content, Credentials, DataInfo, Digest, Effect, Envelope, Event,
+    EventEntry, JournalEntry, LoginRefusal, Message, MessageRecord, NewPlace, Once, Receipt, ReceiptKey,
+    Showing, VERSION,
 };
 use tmtp_domain::{
-    BodyId, Epoch, GatewayId, GroupAct, GroupEdit, Identity, InviteId, KeyId, MemberStatus, MsgId, NodeNum, OhiAct, OhiItem,
-    Owed, Posted, Recipient, RecipientKind, RequestId, SecretHash, SessionId, ShardId, SiteId, Uid, WorkerId,
+    BodyId, Epoch, GatewayId, GroupAct, GroupEdit, Identity, InviteId, KeyId, MemberStatus, MsgId, NodeNum,
+    OhiAct, OhiItem, Owed, Posted, Recipient, RecipientKind, RequestId, SecretHash, SessionId, ShardId,
+    SiteId, Uid, WorkerId,
 };
 use uuid::Uuid;
 
@@ -216,17 +217,18 @@ fn admin_answer() -> BoxedStrategy<AdminAnswer> {
 }
 
 fn credentials() -> BoxedStrategy<Credentials> {
-    let identity = (text(), text(), any::<[u8; 32]>(), any::<i64>(), option::of(text()), option::of(any::<u128>()))
-        .prop_map(|(issuer, subject, token_digest, expires_at, alias, invite)| Identity {
-            provider: "p".into(),
-            issuer,
-            subject,
-            audience: "a".into(),
-            expires_at,
-            token_digest,
-            alias,
-            invite: invite.map(|id| InviteId(Uuid::from_u128(id))),
-        });
+    let identity =
+        (text(), text(), any::<[u8; 32]>(), any::<i64>(), option::of(text()), option::of(any::<u128>()))
+            .prop_map(|(issuer, subject, token_digest, expires_at, alias, invite)| Identity {
+                provider: "p".into(),
+                issuer,
+                subject,
+                audience: "a".into(),
+                expires_at,
+                token_digest,
+                alias,
+                invite: invite.map(|id| InviteId(Uuid::from_u128(id))),
+            });
     (option::of(identity), option::of(any::<[u8; 32]>()))
         .prop_map(|(identity, code)| Credentials { identity, code })
         .boxed()

@@ -149,9 +149,17 @@ variants!(Event {
     Admin { .. }
 });
 variants!(Answer {
-    Registered { .. }, LoggedIn { .. }, NotLoggedIn(_), Attached, Done, Posted { .. }, Refused(_)
+    Registered { .. }, Waiting { .. }, LoggedIn { .. }, NotLoggedIn(_), Attached, Done, Posted { .. }, Refused(_)
 });
-variants!(LoginRefusal { Failed, AlreadyConnected, RegistrationClosed, RegistrationFailed });
+variants!(LoginRefusal {
+    Failed,
+    AlreadyConnected,
+    RegistrationClosed,
+    Invite,
+    AlreadyMember,
+    Alias,
+    RegistrationFailed
+});
 variants!(Effect { Queued { .. }, Acked { .. }, Copied { .. }, Dropped { .. }, Receipt(_) });
 variants!(Content {
     Delivery { .. }, Login, NewAlias { .. }, NewNode { .. }, Notify { .. }, Ping { .. }, Invite { .. },

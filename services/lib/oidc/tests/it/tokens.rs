@@ -3,8 +3,8 @@
 use aws_lc_rs::hmac;
 use data_encoding::BASE64URL_NOPAD as B64;
 use serde_json::{Value, json};
-use tmtp_domain::{ClaimRules, InviteId, Provider, ProviderKind, SiteId};
 use tmtp_domain::Identity;
+use tmtp_domain::{ClaimRules, InviteId, Provider, ProviderKind, SiteId};
 use tmtp_oidc::{Error, KeySet, check};
 use uuid::Uuid;
 

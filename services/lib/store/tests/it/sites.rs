@@ -26,7 +26,7 @@ async fn a_site_is_found() {
         registration: Registration::Open,
         status: SiteStatus::Active,
         policy: tmtp_domain::Policy::default(),
-            providers: Vec::new(),
+        providers: Vec::new(),
     };
     assert_eq!(site, expected);
     assert_eq!(rig.store.sites(&[id, SiteId(Uuid::new_v4())]).await.unwrap(), [expected]);

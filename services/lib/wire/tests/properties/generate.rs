@@ -68,12 +68,9 @@ fn post_notify() -> BoxedStrategy<Request> {
 pub fn request() -> BoxedStrategy<Request> {
     prop_oneof![
         text().prop_map(|id| Request::TmtpRev { id }),
-        (text(), text(), option::of(oidc()), option::of(text())).prop_map(|(new_node, new_alias, oidc, invite)| Request::Register {
-            invite,
-            new_node,
-            new_alias,
-            oidc
-        }),
+        (text(), text(), option::of(oidc()), option::of(text())).prop_map(
+            |(new_node, new_alias, oidc, invite)| Request::Register { invite, new_node, new_alias, oidc }
+        ),
         (text(), text()).prop_map(|(uid, node)| Request::Login { uid, node }),
         (text(), option::of(text()), option::of(text()))
             .prop_map(|(id, new_node, new_alias)| Request::UserEdit { id, new_node, new_alias }),

@@ -107,7 +107,8 @@ impl<'d> Cluster<'d> {
         for n in 0..USERS {
             let uid = user(n);
             let secret = SecretHash([n; 32]);
-            let register = Command::Register { uid, secret, label: "first".into(), alias: None, credentials: None };
+            let register =
+                Command::Register { uid, secret, label: "first".into(), alias: None, credentials: None };
             cluster.gateway.open((uid, 1), register);
         }
         cluster.settle().await;

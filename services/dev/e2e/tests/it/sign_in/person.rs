@@ -38,14 +38,18 @@ impl SignIn {
         let greeting = gateway.greeting().await?;
         ensure!(greeting.auth == Some(1), "the site asks for no sign-in: {greeting:?}");
         let offered = greeting.auth_by.context("no sign-ins")?;
-        let entry = offered.into_iter().find(|entry| entry.label == label).context("the sign-in is not offered")?;
+        let entry =
+            offered.into_iter().find(|entry| entry.label == label).context("the sign-in is not offered")?;
         // Real clients listen at port 8123; several tests run at once.
         let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
         let redirect_uri = format!("http://localhost:{}/u", listener.local_addr()?.port());
         let own = Serializer::new(String::new())
             .append_pair("redirect_uri", &redirect_uri)
             .append_pair("state", STATE)
-            .append_pair("code_challenge", &BASE64URL_NOPAD.encode(digest(&SHA256, VERIFIER.as_bytes()).as_ref()))
+            .append_pair(
+                "code_challenge",
+                &BASE64URL_NOPAD.encode(digest(&SHA256, VERIFIER.as_bytes()).as_ref()),
+            )
             .append_pair("code_challenge_method", "S256")
             .finish();
         let [url, params] = &entry.login;

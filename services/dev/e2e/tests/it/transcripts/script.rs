@@ -105,7 +105,6 @@ impl Script {
             name: name.to_owned(),
             closed: false,
             policy: Policy::default(),
-            providers: Vec::new(),
             real_time: false,
             pure_only: false,
             wide: false,

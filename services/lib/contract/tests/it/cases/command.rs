@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use tmtp_contract::{
-    AdminChange, AdminRequest, Attach, AuditNote, Body, BodyRef, Command, CommandEntry, Credentials, DataInfo, Digest,
-    Envelope, NewPlace, Once, Showing, VERSION, Versioned,
+    AdminChange, AdminRequest, Attach, AuditNote, Body, BodyRef, Command, CommandEntry, Credentials,
+    DataInfo, Digest, Envelope, NewPlace, Once, Showing, VERSION, Versioned,
 };
 use tmtp_domain::{
-    BodyId, Epoch, GatewayId, GroupEdit, Identity, InviteId, KeyId, MemberStatus, MsgId, NodeNum, OhiAct, OhiItem, Recipient,
-    RecipientKind, RequestId, SessionId, SiteId,
+    BodyId, Epoch, GatewayId, GroupEdit, Identity, InviteId, KeyId, MemberStatus, MsgId, NodeNum, OhiAct,
+    OhiItem, Recipient, RecipientKind, RequestId, SessionId, SiteId,
 };
 
 use super::{Case, TRACE, Value, counting, hash, uid, uuid, written};
@@ -152,7 +152,13 @@ fn sessions() -> Vec<Case> {
         one(
             "v1/command/register_without_alias",
             "a new user who wants no alias and calls the node nothing",
-            Command::Register { uid: uid(0x40), secret: hash(0x60), label: String::new(), alias: None, credentials: None },
+            Command::Register {
+                uid: uid(0x40),
+                secret: hash(0x60),
+                label: String::new(),
+                alias: None,
+                credentials: None,
+            },
         ),
         one(
             "v1/command/register_with_credentials",
