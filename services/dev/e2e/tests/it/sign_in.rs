@@ -127,8 +127,9 @@ async fn an_invited_person_joins() -> Result<()> {
     browser.submit("7K4M-Q2XD-9TRA").await?;
     let page = browser.text().await?;
     assert!(page.contains("Code of your invitation"), "the page after a wrong code: {page}");
-    browser.submit(&ann_code.reveal()).await?;
-    let token = sign_in.token().await?;
+    // The button's click ends when the client has answered the browser that comes back to it.
+    let code = ann_code.reveal();
+    let (token, ()) = tokio::try_join!(sign_in.token(), browser.submit(&code))?;
     let usage = cluster.store.invite(acme, ann_invite).await?.context("the invite")?.usage;
     assert_eq!((usage.uses_pending, usage.uses_completed), (0, 0), "signing in uses nothing up");
 
