@@ -18,6 +18,8 @@ mod config;
 mod hub;
 mod link;
 mod metrics;
+#[cfg(test)]
+mod rig;
 pub mod session;
 mod sites;
 mod tls;
