@@ -1,25 +1,31 @@
 //! Takes connections, shakes hands, starts links. An error of one connection must never end the loop, nor may one
 //! connection hold up another.
 
+mod slots;
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustls::server::Acceptor as Hello;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::hub::Hub;
-use crate::link;
+use crate::link::{self, Socket};
 use crate::session::Session;
 use crate::sites::Sites;
 use crate::tls::{Choice, Tls};
+
+pub use slots::{Slot, Slots};
 
 /// Connections that the kernel keeps for us: a herd that comes back after two minutes comes within seconds.
 const BACKLOG: u32 = 4_096;
@@ -41,22 +47,15 @@ pub struct Acceptor {
     hub: Arc<Hub>,
     sites: Arc<Sites>,
     tls: Arc<Tls>,
-    links: Arc<AtomicUsize>,
-    links_max: usize,
+    slots: Slots,
     login_within: Duration,
 }
 
 impl Acceptor {
     /// An acceptor that has no links.
     pub fn new(hub: Arc<Hub>, sites: Arc<Sites>, tls: Arc<Tls>, config: &Config) -> Self {
-        Self {
-            hub,
-            sites,
-            tls,
-            links: Arc::default(),
-            links_max: config.limits.links_max,
-            login_within: config.limits.login_within,
-        }
+        let slots = Slots::new(config.limits.links_max, hub.metrics.links_open.clone());
+        Self { hub, sites, tls, slots, login_within: config.limits.login_within }
     }
 
     /// Accepts until the drain begins, then closes the port.
@@ -84,23 +83,23 @@ impl Acceptor {
 
     fn start(&self, stream: TcpStream, drain: &CancellationToken) {
         let accepted = Instant::now();
-        let Some(slot) = Slot::take(self) else {
+        let Some(slot) = self.slots.take() else {
             self.hub.metrics.links_refused_total.inc();
             return;
         };
-        let (this, drain) = (self.clone(), drain.clone());
-        tokio::spawn(async move { this.shake_hands(stream, accepted, slot, drain).await });
+        // Acks are small and have to leave at once.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "the connection is gone already");
+            return;
+        }
+        tokio::spawn(self.clone().serve(stream, accepted, slot, drain.clone()));
     }
 
-    /// Ends with a link, which is a task of its own: this one's future is as large as a handshake, and would be kept.
-    async fn shake_hands(self, stream: TcpStream, accepted: Instant, slot: Slot, drain: CancellationToken) {
-        // Acks are small and have to leave at once.
-        let handshake = async {
-            stream.set_nodelay(true)?;
-            self.handshake(stream).await
-        };
-        let left = self.login_within.saturating_sub(accepted.elapsed());
-        let stream = match tokio::time::timeout(left, handshake).await {
+    /// Shakes hands with a client that was accepted then. Ends with a link, which is a task of its own: this one's
+    /// future is as large as a handshake, and would be kept.
+    async fn serve<S: Socket>(self, stream: S, accepted: Instant, slot: Slot, drain: CancellationToken) {
+        let handshake = self.handshake(stream);
+        let stream = match timeout_at(accepted + self.login_within, handshake).await {
             Ok(Ok(Some(stream))) => stream,
             Ok(Ok(None)) => return,
             Ok(Err(error)) => {
@@ -123,7 +122,7 @@ impl Acceptor {
     }
 
     /// Shakes hands by what the client asks for. None: it was no client, and has what it wanted.
-    async fn handshake(&self, stream: TcpStream) -> io::Result<Option<TlsStream<TcpStream>>> {
+    async fn handshake<S: Socket>(&self, stream: S) -> io::Result<Option<TlsStream<S>>> {
         let start = LazyConfigAcceptor::new(Hello::default(), stream).await?;
         let asked = Tls::asked(&start.client_hello());
         match self.tls.choose(asked).await {
@@ -135,28 +134,5 @@ impl Acceptor {
             }
             Choice::Refuse => Err(io::Error::other("no challenge is expected for this name")),
         }
-    }
-}
-
-/// A place among the links that may be open.
-pub struct Slot {
-    links: Arc<AtomicUsize>,
-    gauge: tmtp_chassis::metrics::IntGauge,
-}
-
-impl Slot {
-    fn take(acceptor: &Acceptor) -> Option<Self> {
-        let more = |open: usize| (open < acceptor.links_max).then_some(open + 1);
-        acceptor.links.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        let gauge = acceptor.hub.metrics.links_open.clone();
-        gauge.inc();
-        Some(Self { links: Arc::clone(&acceptor.links), gauge })
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.links.fetch_sub(1, Ordering::Relaxed);
-        self.gauge.dec();
     }
 }

@@ -12,13 +12,14 @@ mod registry;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tmtp_bodies::Bodies;
 use tmtp_chassis::trace;
 use tmtp_contract::{Command, Envelope};
 use tmtp_domain::{BodyId, Epoch, GatewayId, NodeSecret, SessionId, ShardId, Site, SiteId, Uid};
 use tmtp_wire::Op;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -195,7 +196,7 @@ impl Hub {
         self.registry.each(|_| true, |entry| leaving.push((over.mul_f64(fraction()), Arc::clone(entry))));
         leaving.sort_by_key(|(delay, _)| *delay);
         tracing::info!(sessions = leaving.len(), ?over, "letting clients go");
-        let begin = tokio::time::Instant::now();
+        let begin = Instant::now();
         for (delay, entry) in leaving {
             tokio::time::sleep_until(begin + delay).await;
             self.nudge(&entry, Session::dismiss);
@@ -226,6 +227,19 @@ pub async fn sweep(hub: Arc<Hub>, stop: CancellationToken) -> anyhow::Result<()>
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+impl Hub {
+    /// A hub that takes commands and hands them to nobody, for tests of what is in front of it.
+    pub fn alone(config: &Config) -> Arc<Self> {
+        let metrics = Metrics::register(&tmtp_chassis::prometheus::Registry::new()).expect("metrics");
+        let sign_ins = SignIns::new(&config.sign_in, metrics.clone()).expect("root certificates");
+        let bodies = Bodies::open(&config.bodies).expect("a body store");
+        let hub = Self::new(config, metrics, bodies, sign_ins);
+        hub.publisher.go_up();
+        Arc::new(hub)
+    }
 }
 
 impl Host for Hub {

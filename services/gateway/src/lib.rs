@@ -19,6 +19,8 @@ mod config;
 mod hub;
 mod link;
 mod metrics;
+#[cfg(test)]
+mod rig;
 pub mod session;
 mod sign_in;
 mod sites;

@@ -6,6 +6,9 @@
 
 mod body;
 mod close;
+mod socket;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -17,14 +20,15 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, Bytes};
 use futures::future::BoxFuture;
 use tmtp_domain::Identity;
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
 use crate::accept::Slot;
 use crate::hub::{Entry, Hub};
-use crate::session::{Exit, Output, Session};
+use crate::session::{Exit, Output, Session, Turn};
 use body::{Download, Upload};
+
+pub use socket::Socket;
 
 /// Octets taken from a socket at once: one full TLS record.
 const READ_OCTETS: usize = 16 * 1024;
@@ -37,8 +41,8 @@ thread_local! {
 /// Serves one connection to its end.
 ///
 /// Not an `async fn`: that would keep its arguments beside the link that they are moved into, a KiB for each link.
-pub fn run(
-    stream: TlsStream<TcpStream>,
+pub fn run<S: Socket>(
+    stream: TlsStream<S>,
     hub: Arc<Hub>,
     entry: Arc<Entry>,
     slot: Slot,
@@ -67,8 +71,8 @@ pub fn run(
     }
 }
 
-struct Link {
-    stream: TlsStream<TcpStream>,
+struct Link<S: Socket> {
+    stream: TlsStream<S>,
     hub: Arc<Hub>,
     entry: Arc<Entry>,
     /// Read from the socket and not taken by the session yet.
@@ -92,7 +96,7 @@ struct Link {
     _slot: Slot,
 }
 
-impl Link {
+impl<S: Socket> Link<S> {
     /// Does everything that can be done, until nothing can. Ready when the connection is to be closed.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Exit>> {
         // Before anything is looked at, so that nothing that happens after the look is missed.
@@ -118,7 +122,7 @@ impl Link {
             .turn(&self.entry, |session, _| (session.exit(), session.has_output(), session.is_probed()));
         if self.probed != probed {
             self.probed = probed;
-            close::probe(self.stream.get_ref().0, probed);
+            self.stream.get_ref().0.probe(probed);
         }
         match exit? {
             Exit::Cut => Some(Exit::Cut),
@@ -152,10 +156,6 @@ impl Link {
 
     /// Moves the check of a sign-in token on. True if something changed.
     fn drive_sign_in(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.sign_in.is_none() {
-            let asked = self.hub.turn(&self.entry, |session, _| session.take_sign_in());
-            self.sign_in = asked.map(|(site, token)| self.hub.sign_ins.check(site, token));
-        }
         let Some(check) = &mut self.sign_in else { return false };
         let Poll::Ready(identity) = check.as_mut().poll(cx) else { return false };
         self.sign_in = None;
@@ -165,7 +165,17 @@ impl Link {
 
     /// Reads once and hands it to the session, or hands on what was read before. True if something changed.
     fn drive_read(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        if self.upload.is_some() || !self.hub.turn(&self.entry, |session, turn| session.wants_input(turn)) {
+        if self.upload.is_some() {
+            return Ok(false);
+        }
+        let look =
+            |session: &mut Session, turn: &mut Turn<'_>| (session.wants_input(turn), session.take_sign_in());
+        let (wanted, asked) = self.hub.turn(&self.entry, look);
+        if let Some((site, token)) = asked {
+            self.sign_in = Some(self.hub.sign_ins.check(site, token));
+            return Ok(true);
+        }
+        if !wanted {
             return Ok(false);
         }
         if !self.leftover.is_empty() {
@@ -358,12 +368,12 @@ impl Link {
 }
 
 /// A socket as the TLS layer writes to it.
-struct Sink<'s, 'c, 'w> {
-    socket: &'s mut TcpStream,
+struct Sink<'s, 'c, 'w, S> {
+    socket: &'s mut S,
     cx: &'c mut Context<'w>,
 }
 
-impl io::Write for Sink<'_, '_, '_> {
+impl<S: Socket> io::Write for Sink<'_, '_, '_, S> {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
         match Pin::new(&mut *self.socket).poll_write(self.cx, octets) {
             Poll::Ready(result) => result,
@@ -377,7 +387,7 @@ impl io::Write for Sink<'_, '_, '_> {
     }
 }
 
-impl Drop for Link {
+impl<S: Socket> Drop for Link<S> {
     /// However the link ends, its session hears of it, and an upload that has broken off is removed.
     fn drop(&mut self) {
         let discards: Vec<_> = self.hub.turn(&self.entry, |session, turn| {
@@ -388,20 +398,5 @@ impl Drop for Link {
         if !discards.is_empty() || under_way.is_some() {
             body::finish(&self.hub.bodies, self.entry.site, under_way, discards);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Goal: an idle link stays small, because there are tens of thousands of them; method: the size of its task's
-    /// future, which is the link and next to nothing else.
-    #[test]
-    fn small() {
-        fn size<A, B, C, D, F>(_: impl Fn(A, B, C, D) -> F) -> usize {
-            size_of::<F>()
-        }
-        assert!(size(run) <= size_of::<Link>() + 64, "{}", size(run));
     }
 }

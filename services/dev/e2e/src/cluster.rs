@@ -141,6 +141,15 @@ impl Cluster {
         owner.flatten().with_context(|| format!("nobody owns the shard of {domain}"))
     }
 
+    /// The number of the worker that serves the site that has this domain.
+    pub async fn serving_worker(&self, domain: &str) -> Result<usize> {
+        // Each life of a worker has a name of its own, which it logs when it starts.
+        let owner = self.owner_of(domain).await?.to_string();
+        (0..self.workers())
+            .find(|number| self.worker(*number).log().contains(&owner))
+            .with_context(|| format!("no worker of the cluster is {owner}"))
+    }
+
     /// Removes everything from Redis while it runs.
     pub async fn flush_redis(&self) -> Result<()> {
         streams::flush(&self.redis).await

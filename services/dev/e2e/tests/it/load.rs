@@ -97,11 +97,7 @@ impl Load {
 
     /// The worker that serves the load's site.
     pub async fn serving_worker(&self, cluster: &Cluster) -> Result<usize> {
-        // Each life of a worker has a name of its own, which it logs when it starts.
-        let owner = cluster.owner_of(self.site).await?.to_string();
-        (0..cluster.workers())
-            .find(|number| cluster.worker(*number).log().contains(&owner))
-            .with_context(|| format!("no worker of the cluster is {owner}"))
+        cluster.serving_worker(self.site).await
     }
 
     /// Ends the load, waits for what is under way, and checks the books.

@@ -26,6 +26,7 @@ mod logins;
 mod metrics;
 mod neighbours;
 mod nodes;
+mod objects;
 mod pattern;
 mod pressure;
 mod queue;

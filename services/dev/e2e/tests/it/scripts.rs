@@ -59,9 +59,13 @@ impl Place {
     }
 
     fn up(&self, words: &[&str]) -> Result<String> {
+        self.up_and_demonstrate(&[&["--no-demo"], words].concat())
+    }
+
+    fn up_and_demonstrate(&self, words: &[&str]) -> Result<String> {
         let base = self.base.to_string();
         let profile = if self.target.join("debug/tmtpctl").exists() { &["--debug"][..] } else { &[] };
-        let fixed = ["--no-demo", "--no-build", "--base-port", &base];
+        let fixed = ["--no-build", "--base-port", &base];
         self.succeed("up", &[&fixed, profile, words].concat())
     }
 
@@ -124,15 +128,15 @@ impl Drop for Place {
     }
 }
 
-/// Goal: the local cluster comes up, is what its file says, works whatever name a client gives, can be restarted part by
-/// part, and goes again. Method: the scripts one after the other, as README.md has them, with a look at the processes and
-/// a conversation after each step.
+/// Goal: the local cluster comes up and demonstrates itself, is what its file says, works whatever name a client gives,
+/// can be restarted part by part, and goes again. Method: the scripts one after the other, as README.md has them, with a
+/// look at the processes and a conversation after each step.
 #[tokio::test]
 async fn a_local_cluster_lives_and_dies() -> Result<()> {
     let place = Place::new()?;
     place.fail("status", &[], 3, "there is no cluster")?;
     place.fail("restart", &["worker"], 1, "./deploy/local/up starts one")?;
-    place.up(&[])?;
+    check_demonstration(&place.up_and_demonstrate(&[])?)?;
     let env = place.env()?;
     for key in ["GATEWAYS", "ADMIN_URL", "DATABASE_URL", "REDIS_URL", "PIDS_GATEWAY", "PIDS_WORKER"] {
         ensure!(env.get(key).is_some_and(|value| !value.is_empty()), "no {key}: {env:?}");
@@ -228,6 +232,44 @@ fn scripts_refuse_what_they_cannot_do() -> Result<()> {
     place.fail("restart", &["worker", "3"], 1, "the number of the worker must be a number from 1 to 2")?;
     place.fail("restart", &["redis", "1"], 1, "redis has no number")?;
     place.succeed("down", &["--purge"])?;
+    Ok(())
+}
+
+/// Looks whether a story is whole: what is told in it, in this order, with one and the same hash of the attachment where
+/// it is sent and where each device gets it. The times and ids in it differ each time.
+fn check_demonstration(told: &str) -> Result<()> {
+    let mut rest = told;
+    for expected in [
+        "cluster   gateway 1 is 127.0.0.1:",
+        "gateway 2 serves it",
+        "Ann registers through gateway 1: uid ",
+        "Ben registers through gateway 2, with his phone: uid ",
+        "Ann -> Ben \"Hello Ben!\": id ",
+        "Ben -> Ann \"Hello Ann!\": id ",
+        "Ben adds his tablet, which logs in through gateway 1",
+        "both devices have it",
+        "Ben's phone and tablet go offline",
+        "Ann -> Ben \"Are you there?\": id ",
+        "Ann -> Ben \"The plans are ready.\": id ",
+        "Ann -> Ben \"They come with the next message.\": id ",
+        "while the messages wait: ",
+        "it is over; Ann is back",
+        "Ann -> Ben attachment of 20971521 octets: id ",
+        "Ben's phone comes back, through gateway 1 this time",
+        "Ben's phone receives all 4 in order",
+        "Ben's tablet comes back, through gateway 2 this time",
+        "Ben's tablet receives all 4 in order",
+        "everybody has everything; now the database has to forget it",
+        "everything was as it should be",
+        "the cluster is up after ",
+    ] {
+        let found = rest.find(expected).with_context(|| format!("no {expected:?} in its place: {told}"))?;
+        rest = &rest[found..];
+    }
+    let hash =
+        |line: &str| Some(line.split_once("SHA-256 ")?.1.trim_start_matches("is ").get(..16)?.to_owned());
+    let hashes: Vec<String> = told.lines().filter_map(hash).collect();
+    ensure!(hashes.len() == 3 && hashes.iter().all(|hash| *hash == hashes[0]), "{hashes:?}: {told}");
     Ok(())
 }
 
