@@ -24,6 +24,7 @@ mod receipts;
 mod recover;
 mod session;
 mod spill;
+mod usage;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -245,6 +246,7 @@ pub struct Home {
     /// Bodies of this batch that were removed before their message came.
     condemned: HashSet<(SiteId, BodyId)>,
     lately: policy::Lately,
+    usage: usage::Usage,
 }
 
 impl Home {
@@ -282,6 +284,7 @@ impl Home {
             orphans: Vec::new(),
             condemned: HashSet::new(),
             lately: policy::Lately::default(),
+            usage: usage::Usage::default(),
         }
     }
 
@@ -464,6 +467,7 @@ impl Home {
 
     /// The part of `queue` that a replay of the journal repeats.
     fn remember(&mut self, site: SiteId, message: &Arc<Message>, owed: &[Owed]) {
+        self.usage.count(site, message);
         let place = place(message);
         let mut nodes = 0;
         for user in owed {

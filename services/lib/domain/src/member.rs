@@ -17,6 +17,8 @@ pub enum MemberStatus {
     Suspended,
     /// May not log in, and receives nothing; keeps its names.
     Deactivated,
+    /// Has registered and waits for an admin's approval: may not log in, and receives nothing; has its names.
+    Pending,
 }
 
 impl MemberStatus {
@@ -26,6 +28,7 @@ impl MemberStatus {
             Self::Active => "active",
             Self::Suspended => "suspended",
             Self::Deactivated => "deactivated",
+            Self::Pending => "pending",
         }
     }
 }
@@ -38,6 +41,7 @@ impl FromStr for MemberStatus {
             "active" => Ok(Self::Active),
             "suspended" => Ok(Self::Suspended),
             "deactivated" => Ok(Self::Deactivated),
+            "pending" => Ok(Self::Pending),
             other => Err(format!("unknown member status {other:?}")),
         }
     }
@@ -80,7 +84,7 @@ impl Member {
 
     /// Messages are queued for it.
     pub fn receives(&self) -> bool {
-        self.status != MemberStatus::Deactivated
+        !matches!(self.status, MemberStatus::Deactivated | MemberStatus::Pending)
     }
 
     /// Ends a node. False when there is none of this number.

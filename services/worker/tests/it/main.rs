@@ -18,3 +18,4 @@ mod requests;
 mod rig;
 mod sessions;
 mod takeover;
+mod usage;

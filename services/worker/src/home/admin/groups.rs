@@ -52,7 +52,7 @@ impl Home {
         Ok(Changed::new(AdminOutcome::Places { refusals }).after(&after))
     }
 
-    fn add_place(
+    pub(super) fn add_place(
         &mut self,
         call: Call,
         gid: &str,
