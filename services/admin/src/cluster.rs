@@ -83,7 +83,7 @@ pub(crate) struct Shard {
     security(("key" = ["cluster:read"])),
     responses((status = 200, description = "The cluster at this moment", body = Cluster), Refusals))]
 pub(crate) async fn show(caller: Caller<may::ReadCluster>) -> Shown<Cluster> {
-    let bus = bus(&caller.api)?;
+    let bus = bus(&caller)?;
     let (shards, workers) = caller.api.store.cluster().await?;
     let ids: Vec<ShardId> = shards.iter().map(|shard| shard.shard).collect();
     let backlog: HashMap<ShardId, _> =
@@ -169,7 +169,7 @@ pub(crate) async fn undrain(
 }
 
 async fn ask<P>(caller: &Caller<P>, id: GatewayRef, sent: &Sent, drain: bool) -> Answer {
-    let bus = bus(&caller.api)?;
+    let bus = bus(caller)?;
     let mut change = caller.begin_post(sent).await?;
     let found = gateways(bus).await?.into_iter().find(|gateway| gateway.id == id);
     let before = found.ok_or_else(Problem::not_found)?;
@@ -184,8 +184,12 @@ async fn ask<P>(caller: &Caller<P>, id: GatewayRef, sent: &Sent, drain: bool) ->
     change.answer(StatusCode::OK, &after).await
 }
 
-fn bus(api: &Api) -> Result<&Bus, Problem> {
-    api.homes.bus().ok_or_else(Problem::unavailable)
+/// The bus, for keys that are not for some sites only: the cluster is of all of them.
+fn bus<P>(caller: &Caller<P>) -> Result<&Bus, Problem> {
+    if caller.sites().is_some() {
+        return Err(Problem::not_found());
+    }
+    caller.api.homes.bus().ok_or_else(Problem::unavailable)
 }
 
 fn unavailable(error: tmtp_bus::Error) -> Problem {

@@ -6,12 +6,8 @@ use serde_json::json;
 use crate::api::Access;
 use crate::table::{self, Column};
 
-const GATEWAYS: &[Column] = &[
-    ("GATEWAY", "/id"),
-    ("LINKS", "/links"),
-    ("DRAIN WANTED", "/drain_wanted"),
-    ("DRAINED", "/drained"),
-];
+const GATEWAYS: &[Column] =
+    &[("GATEWAY", "/id"), ("LINKS", "/links"), ("DRAIN WANTED", "/drain_wanted"), ("DRAINED", "/drained")];
 const WORKERS: &[Column] = &[("WORKER", "/id"), ("SHARDS", "/shards"), ("LEASE LEFT MS", "/lease_left_ms")];
 
 #[derive(Debug, clap::Args)]

@@ -35,8 +35,8 @@ pub use read::SiteRead;
 pub use request::Claim;
 pub(crate) use settled::settle_admin;
 pub use settled::{AdminRecord, SETTLED_BY_WORKER, Settled};
-pub use usage::UsageRecord;
 pub use site::{SiteChange, SiteFilter, SiteKind, SiteRecord, SiteTurn};
+pub use usage::UsageRecord;
 
 use sqlx::{Postgres, Transaction};
 

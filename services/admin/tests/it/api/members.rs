@@ -161,13 +161,15 @@ async fn who_waits_is_decided_about() {
     for (uid, alias) in waiting {
         let site = scene.site.id.0;
         let invite = uuid::Uuid::parse_str(&invite["id"].as_str().unwrap()[4..]).unwrap();
-        let [member, name, used, counted] = [
+        let [member, node, name, used, counted] = [
             "INSERT INTO member (site_id, uid, status) VALUES ($1, $2, 'pending')",
+            "INSERT INTO node (site_id, uid, num, secret, label) VALUES ($1, $2, 1, sha256($2), 'laptop')",
             "INSERT INTO name (site_id, uid, name) VALUES ($1, $2, $3)",
             "INSERT INTO invite_use (site_id, uid, invite_id, state) VALUES ($1, $2, $3, 'pending')",
             "UPDATE invite SET pending = pending + 1 WHERE site_id = $1",
         ];
         sqlx::query(member).bind(site).bind(uid.0.as_slice()).execute(&pool).await.unwrap();
+        sqlx::query(node).bind(site).bind(uid.0.as_slice()).execute(&pool).await.unwrap();
         sqlx::query(name).bind(site).bind(uid.0.as_slice()).bind(alias).execute(&pool).await.unwrap();
         sqlx::query(used).bind(site).bind(uid.0.as_slice()).bind(invite).execute(&pool).await.unwrap();
         sqlx::query(counted).bind(site).execute(&pool).await.unwrap();

@@ -12,7 +12,9 @@ async fn days_are_found() {
     let world = World::new().await;
     let (here, there) = (world.site("a.example").await, world.site("b.example").await);
     let pool = sqlx::PgPool::connect(&world.url).await.unwrap();
-    for (site, day, messages) in [(&here, "2026-01-01", 3), (&there, "2026-01-01", 5), (&here, "2026-01-02", 7)] {
+    for (site, day, messages) in
+        [(&here, "2026-01-01", 3), (&there, "2026-01-01", 5), (&here, "2026-01-02", 7)]
+    {
         let query = "INSERT INTO usage_day VALUES ($1, $2::text::date, $3, 10)";
         sqlx::query(query).bind(site_id(site).0).bind(day).bind(messages).execute(&pool).await.unwrap();
     }
@@ -32,7 +34,8 @@ async fn days_are_found() {
     assert_eq!(get(&owner, "/v1/usage?to=2026-01-01").await, [3]);
     let path = format!("/v1/sites/{}/usage", here["id"].as_str().unwrap());
     let first = world.get(&format!("{path}?limit=1")).await.expect(200);
-    let expected = json!([{ "site": here["id"], "day": "2026-01-01", "members": 1, "messages": 3, "octets": 10 }]);
+    let expected =
+        json!([{ "site": here["id"], "day": "2026-01-01", "members": 1, "messages": 3, "octets": 10 }]);
     assert_eq!(first["data"], expected);
     let cursor = first["next_cursor"].as_str().unwrap();
     assert_eq!(get(&owner, &format!("{path}?cursor={cursor}")).await, [7]);
@@ -40,6 +43,9 @@ async fn days_are_found() {
     assert_eq!(world.call("GET", &other, &owner, None, &[]).await.problem(404), "not_found");
     for wrong in ["2026-02-30", "tomorrow", "2026-1-1", "-00001-01-01"] {
         let refused = world.get(&format!("/v1/usage?from={wrong}")).await;
-        assert_eq!((refused.problem(422).as_str(), &refused.json()["param"]), ("invalid", &Value::from("from")));
+        assert_eq!(
+            (refused.problem(422).as_str(), &refused.json()["param"]),
+            ("invalid", &Value::from("from"))
+        );
     }
 }

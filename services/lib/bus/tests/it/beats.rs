@@ -57,7 +57,10 @@ async fn gateways_are_drained() {
     assert!(!bus.report_gateway(two, 3, false).await.unwrap());
     let drained = GatewayState { links: 0, is_drained: true, drain_wanted: true };
     let serving = GatewayState { links: 3, ..GatewayState::default() };
-    assert_eq!(bus.gateway_states(&[two, one, gateway(3)]).await.unwrap(), [serving, drained, GatewayState::default()]);
+    assert_eq!(
+        bus.gateway_states(&[two, one, gateway(3)]).await.unwrap(),
+        [serving, drained, GatewayState::default()]
+    );
     bus.ask_to_drain(one, false).await.unwrap();
     assert!(!bus.report_gateway(one, 0, true).await.unwrap());
     bus.ask_to_drain(one, true).await.unwrap();

@@ -135,7 +135,10 @@ async fn a_spill_can_be_repeated() {
     assert_eq!(owed, [1, 1]);
     assert_eq!(rig.count("SELECT count(*) FROM receipts").await, 2);
     let used = rig.store.usage(Some(&[site]), ("1970-01-01", "2999-12-31"), None, 9).await.unwrap();
-    assert_eq!((used.len(), used[0].day.as_str(), used[0].messages, used[0].octets), (1, "2024-10-04", 3, 30));
+    assert_eq!(
+        (used.len(), used[0].day.as_str(), used[0].messages, used[0].octets),
+        (1, "2024-10-04", 3, 30)
+    );
     let waiting = Waiting { journal: 1, messages: 2, inbox: 2, ..Waiting::default() };
     assert_eq!(rig.store.waiting().await.unwrap(), waiting);
 }
