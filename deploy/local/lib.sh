@@ -350,6 +350,29 @@ pypi_go() {
     [[ -x $folder/bin/go ]] && echo "$folder/bin/go"
 }
 
+# Schemathesis, for the property-based tests of the API: in a virtual environment outside of the checkout, replaced when
+# the version here changes.
+SCHEMATHESIS_VERSION=4.32.5
+
+# Makes sure that Schemathesis is there, and sets SCHEMATHESIS to its path.
+ensure_schemathesis() {
+    local folder=$TOOLS_DIR/schemathesis-$SCHEMATHESIS_VERSION
+    SCHEMATHESIS=$folder/bin/schemathesis
+    [[ -x $SCHEMATHESIS ]] && return
+    have python3 || apt_install python3
+    # On Debian the module that makes virtual environments is a package of its own.
+    python3 -c 'import ensurepip' 2>/dev/null || apt_install python3-venv
+    say "installing Schemathesis $SCHEMATHESIS_VERSION in $folder"
+    # Half an installation must not be taken for one.
+    rm -rf -- "$folder"
+    mkdir -p "$TOOLS_DIR"
+    if ! python3 -m venv "$folder" || ! "$folder/bin/pip" install --quiet --disable-pip-version-check \
+        "schemathesis==$SCHEMATHESIS_VERSION"; then
+        rm -rf -- "$folder"
+        die "cannot install Schemathesis; is PyPI reachable with pip, and is Python 3.10 or later there?"
+    fi
+}
+
 # ----------------------------------------------------------------------------------- Postgres and Redis
 
 # Runs COMMAND as the named account when we are root, else as ourselves. Replaces no shell, forks nothing.

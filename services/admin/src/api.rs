@@ -18,6 +18,7 @@ pub(crate) mod patch;
 pub(crate) mod payload;
 pub(crate) mod problem;
 pub(crate) mod request;
+pub(crate) mod sealed;
 pub(crate) mod time;
 pub(crate) mod uid;
 pub(crate) mod words;
@@ -38,8 +39,8 @@ pub(crate) use self::limits::Limits;
 pub(crate) use self::problem::Problem;
 use crate::homes::Homes;
 use crate::{
-    AdminMetrics, Config, acme, aliases, audit, certificates, groups, health, invites, jobs, keys, members,
-    policy, sites, whoami,
+    AdminMetrics, Config, acme, aliases, audit, certificates, cluster, groups, health, invites, jobs, keys,
+    members, policy, providers, sites, usage, whoami,
 };
 
 /// What every endpoint may need. Cheap to clone.
@@ -84,12 +85,15 @@ fn with_key() -> OpenApiRouter<Api> {
         .merge(audit::routes())
         .merge(jobs::routes())
         .merge(invites::routes())
+        .merge(providers::routes())
         .merge(certificates::endpoints::routes())
         .merge(acme::endpoints::routes())
         .merge(members::routes())
         .merge(aliases::routes())
         .merge(groups::routes())
         .merge(policy::routes())
+        .merge(cluster::routes())
+        .merge(usage::routes())
 }
 
 /// The OpenAPI document, as it is served and checked in.

@@ -90,6 +90,11 @@ impl Changes {
         Self { desk: Arc::new(desk) }
     }
 
+    /// The bus that it goes over.
+    pub(crate) fn bus(&self) -> &Bus {
+        &self.desk.bus
+    }
+
     /// Hands answers to those who wait for them, until `stop`.
     pub async fn listen(self, stop: CancellationToken) {
         let mut reader = self.desk.bus.event_reader(self.desk.node);

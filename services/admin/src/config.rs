@@ -43,6 +43,29 @@ pub struct Config {
     pub secrets: Secrets,
     /// Certificates ordered from an authority.
     pub acme: Acme,
+    /// Sign-in providers of sites.
+    pub oidc: Oidc,
+}
+
+/// Sign-in providers of sites.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Oidc {
+    /// From where documents of providers are fetched: `public` for public addresses only, `anywhere` for deployments whose
+    /// providers are in their own network. Sites' admins choose the addresses, so `anywhere` lets them call what only this
+    /// server can reach.
+    pub reach: OidcReach,
+}
+
+/// From where documents of providers are fetched.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OidcReach {
+    /// From public addresses.
+    #[default]
+    Public,
+    /// From everywhere.
+    Anywhere,
 }
 
 /// Where the API is.

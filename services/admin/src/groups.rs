@@ -28,7 +28,7 @@ const CHANGES_MAX: usize = 100;
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
-        .routes(routes!(show))
+        .routes(routes!(show, delete))
         .routes(routes!(list_members, change_members))
 }
 
@@ -184,6 +184,23 @@ pub(crate) async fn create(
     let (done, results) = place(&caller, &site, &new.sent, &wanted).await?;
     let group = find(&caller, &site, &new.value.gid).await?;
     done.answer(StatusCode::CREATED, &MadeGroup { group, results })
+}
+
+/// Delete a group
+///
+/// Each of its members is told by the ordinary message that it does not belong to it any longer. The name is free then.
+#[utoipa::path(delete, path = "/v1/sites/{site}/groups/{gid}", operation_id = "delete_group", tag = "groups",
+    security(("key" = ["members:write"])),
+    params(("site" = SiteRef, Path, description = "The site's id"), ("gid" = String, Path, description = "Its name")),
+    responses((status = 204, description = "It is gone"), ChangeRefusals))]
+pub(crate) async fn delete(
+    caller: Caller<may::WriteMembers>,
+    Place((site, gid)): Place<(SiteRef, String)>,
+) -> Answer {
+    let site = caller.known_site(site).await?;
+    let todo =
+        Todo { action: "group.delete", target: &gid, change: AdminChange::DeleteGroup { gid: gid.clone() } };
+    Ok(caller.ask_anew(&site, todo).await?.no_content())
 }
 
 /// List the members of a group

@@ -35,6 +35,11 @@ impl Homes {
         let _ = self.0.set(changes);
     }
 
+    /// The bus, once there is a connection.
+    pub(crate) fn bus(&self) -> Option<&Bus> {
+        self.0.get().map(Changes::bus)
+    }
+
     /// Has the site's home make a change.
     pub(crate) async fn ask(
         &self,

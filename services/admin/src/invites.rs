@@ -2,10 +2,13 @@
 //!
 //! What is changed here is the invite only. Joining, and what becomes of who waits for approval, is the worker's.
 
+mod bulk;
 mod change;
 mod create;
+mod picture;
 mod show;
 
+pub(crate) use self::bulk::{BulkInput, BulkSecret};
 use serde::Serialize;
 use tmtp_domain::{InviteCode, SiteId};
 use tmtp_store::InviteRecord;
@@ -28,12 +31,14 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(show::show, change::revoke))
         .routes(routes!(show::joined))
         .routes(routes!(change::resend))
+        .routes(routes!(bulk::create))
+        .routes(routes!(picture::show))
 }
 
 /// An invite, without its code.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Invite {
-    id: InviteRef,
+    pub(crate) id: InviteRef,
     /// `pending`: nobody has joined with it; `active`: some have, and others may.
     state: InviteStateWord,
     /// The alias that whoever joins gets.
@@ -44,6 +49,9 @@ pub(crate) struct Invite {
     external_id: Option<String>,
     /// The groups that whoever joins becomes a member of.
     groups: Vec<String>,
+    /// What whoever joins is to be, in your own words.
+    #[schema(required = true)]
+    role: Option<String>,
     /// For the site's admins.
     #[schema(required = true)]
     note: Option<String>,
@@ -84,13 +92,14 @@ pub(crate) struct MadeInvite {
 }
 
 impl Invite {
-    fn of(invite: &InviteRecord) -> Self {
+    pub(crate) fn of(invite: &InviteRecord) -> Self {
         Self {
             id: InviteRef::of(invite.id().0),
             state: Word(invite.usage.state(Time::now().0)),
             alias: invite.alias.clone(),
             external_id: invite.external_id.clone(),
             groups: invite.groups.clone(),
+            role: invite.role.clone(),
             note: invite.note.clone(),
             requires_approval: invite.requires_approval,
             uses_allowed: invite.usage.uses_allowed,
@@ -107,12 +116,17 @@ impl Invite {
 impl MadeInvite {
     /// The invite with its code and all that follows from it. `domains` are the site's.
     fn of(api: &Api, domains: &[String], invite: &InviteRecord, code: &InviteCode) -> Self {
-        let domain = domains.iter().find(|domain| !domain.starts_with('*'));
-        let name = domain.cloned().unwrap_or_else(|| invite.site.to_string());
-        let link = api.config.public.url.as_ref().map(|url| Issuer::link(url, &name, code));
+        let link = link(api, domains, invite.site, code);
         let qr_svg = link.as_deref().and_then(qr);
         Self { about: Invite::of(invite), code: code.reveal(), link, qr_svg }
     }
+}
+
+/// The page of an invite, where there are such pages. `domains` are the site's.
+fn link(api: &Api, domains: &[String], site: SiteId, code: &InviteCode) -> Option<String> {
+    let domain = domains.iter().find(|domain| !domain.starts_with('*'));
+    let name = domain.cloned().unwrap_or_else(|| site.to_string());
+    api.config.public.url.as_ref().map(|url| Issuer::link(url, &name, code))
 }
 
 /// A code that nobody guesses.

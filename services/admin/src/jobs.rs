@@ -2,17 +2,21 @@
 
 mod erase;
 mod expire;
+mod invites;
+mod member;
 mod run;
 
 use axum::Json;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tmtp_store::{Job as Row, JobFilter};
+use tmtp_store::{Job as Row, JobFilter, JobState};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(crate) use self::invites::KIND as INVITES;
+pub(crate) use self::member::KIND as ERASE_MEMBER;
 pub(crate) use self::run::{run_next, start};
 use crate::api::caller::{Caller, may};
 use crate::api::change::{Answer, Empty, Note, OnceParams, Shown};
@@ -20,6 +24,7 @@ use crate::api::id::{JobRef, KeyRef, SiteRef};
 use crate::api::openapi::{ChangeRefusals, Refusals};
 use crate::api::page::{List, Listing, PageParams};
 use crate::api::payload::{Payload, Place};
+use crate::api::sealed::open;
 use crate::api::time::Time;
 use crate::api::words::{JobStateWord, Word};
 use crate::api::{Api, Problem};
@@ -102,7 +107,8 @@ impl Job {
 /// List jobs
 #[utoipa::path(get, path = "/v1/jobs", operation_id = "list_jobs", tag = "jobs",
     security(("key" = ["jobs:read"])), params(JobQuery, PageParams),
-    responses((status = 200, description = "Those of one's own sites, the newest first", body = List<Job>), Refusals))]
+    responses((status = 200, description = "Those of one's own sites, the newest first; results without their `rows`",
+               body = List<Job>), Refusals))]
 pub(crate) async fn list(
     caller: Caller<may::ReadJobs>,
     listing: Listing<JobQuery, JobRef>,
@@ -124,7 +130,14 @@ pub(crate) async fn list(
     security(("key" = ["jobs:read"])), params(("job" = JobRef, Path, description = "The job's id")),
     responses((status = 200, description = "The job", body = Job), Refusals))]
 pub(crate) async fn show(caller: Caller<may::ReadJobs>, Place(id): Place<JobRef>) -> Shown<Job> {
-    find(&caller, id).await.map(|row| Json(Job::of(row)))
+    let row = find(&caller, id).await?;
+    let secrets = row.sealed.as_deref().filter(|_| row.state == JobState::Done);
+    let secrets = secrets.and_then(|sealed| open(&caller.identity.seal, row.id.as_bytes(), sealed));
+    let mut job = Job::of(row);
+    if let (Some(secrets), Some(result)) = (secrets, &job.result) {
+        job.result = invites::with_codes(result, &secrets).or(job.result);
+    }
+    Ok(Json(job))
 }
 
 /// Cancel a job

@@ -9,6 +9,7 @@ mod api;
 mod audit;
 mod certificates;
 mod changes;
+mod cluster;
 mod config;
 mod groups;
 mod health;
@@ -20,9 +21,11 @@ mod keys;
 mod members;
 mod metrics;
 mod policy;
+mod providers;
 mod readiness;
 mod sites;
 mod upkeep;
+mod usage;
 mod whoami;
 
 use std::net::SocketAddr;
@@ -38,7 +41,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use api::document;
 pub use changes::{AskError, Changes, Patience};
-pub use config::{Acme, Config, Limits, Listen, Public, Sites};
+pub use config::{Acme, Config, Limits, Listen, Oidc, OidcReach, Public, Sites};
 pub use metrics::AdminMetrics;
 
 /// Serves the API until the drain. Returns once the port is closed to new requests; those under way are
@@ -79,9 +82,19 @@ pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
 }
 
 /// Does the jobs that are due until none is, for tests: [`serve`] does them as they come.
-pub async fn work_off(config: Arc<Config>, store: Store) -> Result<(), tmtp_store::Error> {
+///
+/// Without a way to the homes of sites, jobs that need one wait.
+pub async fn work_off(
+    config: Arc<Config>,
+    store: Store,
+    changes: Option<Changes>,
+) -> Result<(), tmtp_store::Error> {
+    let homes = homes::Homes::default();
+    if let Some(changes) = changes {
+        homes.connect(changes);
+    }
     upkeep::schedule(&store, &config).await?;
-    while jobs::run_next(&config, &store).await? {}
+    while jobs::run_next(&config, &store, &homes).await? {}
     Ok(())
 }
 

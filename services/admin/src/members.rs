@@ -2,10 +2,12 @@
 
 mod aliases;
 mod devices;
+mod erase;
 mod life;
 mod show;
 mod update;
 
+pub(crate) use self::erase::{ErasureInput, ErasureReport};
 use serde::Serialize;
 use tmtp_store::MemberRecord;
 use utoipa::ToSchema;
@@ -23,10 +25,12 @@ use crate::api::{Api, Problem};
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(show::list))
-        .routes(routes!(show::show, update::update))
+        .routes(routes!(show::show, update::update, erase::erase))
         .routes(routes!(life::suspend))
         .routes(routes!(life::resume))
         .routes(routes!(life::deactivate))
+        .routes(routes!(life::approve))
+        .routes(routes!(life::deny))
         .routes(routes!(devices::list))
         .routes(routes!(devices::revoke))
         .routes(routes!(devices::disconnect))
@@ -40,7 +44,8 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
 pub(crate) struct Member {
     /// Who it is, as TMTP has it.
     uid: UidText,
-    /// Whether it may log in: only `active` ones may. `deactivated` ones receive nothing, either.
+    /// Whether it may log in: only `active` ones may. `deactivated` ones receive nothing, either, nor do `pending` ones,
+    /// which wait for approval.
     status: MemberStatusWord,
     /// What your own systems call it.
     #[schema(required = true)]

@@ -17,4 +17,5 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(show::show, change::change, change::replace))
         .routes(routes!(show::effective))
         .routes(routes!(show::history))
+        .routes(routes!(change::roll_back))
 }

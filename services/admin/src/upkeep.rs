@@ -17,6 +17,8 @@ const EVERY: Duration = Duration::from_mins(1);
 /// For how long the API promises to recognise a repeated request.
 const REQUESTS_KEPT: Duration = Duration::from_hours(24);
 
+/// For how long codes of invites that a job has made can be read.
+const SEALED_KEPT: Duration = Duration::from_hours(24);
 /// Suspensions that end at a time; the others do the next time.
 const RESUMES_MAX: i64 = 1_000;
 
@@ -38,6 +40,9 @@ async fn keep_up(api: Api) {
         // Several admin servers do this side by side, and one that cannot does it the next time.
         if let Err(error) = api.store.forget_requests(REQUESTS_KEPT).await {
             tracing::debug!(%error, "old requests are not forgotten yet");
+        }
+        if let Err(error) = api.store.forget_sealed(SEALED_KEPT).await {
+            tracing::debug!(%error, "codes of invites are not erased yet");
         }
         if let Err(error) = schedule(&api.store, &api.config).await {
             tracing::debug!(%error, "sites that are at their end are not looked for yet");

@@ -3,18 +3,23 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fmt, fs};
 
 use anyhow::{Context as _, anyhow, bail};
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::table::{self, Column};
 use crate::text::printable;
 
 /// A request that takes longer has failed; the API gives up before that.
 const ANSWER_WAIT: Duration = Duration::from_mins(1);
+/// A job that takes longer is not waited for.
+const JOB_WAIT: Duration = Duration::from_mins(10);
+/// How often is looked whether a job has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
 /// Entries of a page.
 const PAGE: &str = "200";
 
@@ -71,6 +76,33 @@ impl Access {
     }
 }
 
+impl Access {
+    /// Prints entries: a table, or as they are.
+    pub(crate) fn show_all(&self, columns: &[Column], entries: Vec<Value>) {
+        if self.json {
+            println!("{}", Value::Array(entries));
+        } else {
+            table::print(columns, &entries);
+        }
+    }
+
+    /// Prints one thing: a line for each field, or as it is.
+    pub(crate) fn show_one(&self, answer: &Value) {
+        if self.json {
+            println!("{answer}");
+        } else {
+            table::print_one(answer);
+        }
+    }
+}
+
+/// A text as a part of a path.
+pub(crate) fn segment(text: &str) -> String {
+    let plain = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.' | b'~');
+    let part = |octet: u8| if plain(octet) { char::from(octet).to_string() } else { format!("%{octet:02X}") };
+    text.bytes().map(part).collect()
+}
+
 /// The lines `NAME=VALUE` of a file.
 fn read_env(path: &PathBuf) -> anyhow::Result<HashMap<String, String>> {
     let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
@@ -88,6 +120,37 @@ impl Api {
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         self.send(Method::POST, path, &[], Some(body)).await
+    }
+
+    /// Posts a text of another kind than JSON, or one that is JSON already.
+    pub(crate) async fn post_text(
+        &self,
+        path: &str,
+        kind: &'static str,
+        text: Vec<u8>,
+    ) -> anyhow::Result<Value> {
+        let request = self.request(Method::POST, path).header("Content-Type", kind).body(text);
+        self.finish(request).await
+    }
+
+    /// Waits for a job to end, and gives its result.
+    pub(crate) async fn wait(&self, job: &Value) -> anyhow::Result<Value> {
+        let id = job["id"].as_str().context("the API showed no job")?;
+        let give_up_at = Instant::now() + JOB_WAIT;
+        loop {
+            let mut job = self.get(&format!("/v1/jobs/{id}"), &[]).await?;
+            match job["state"].as_str() {
+                Some("done") => return Ok(job["result"].take()),
+                Some("queued" | "running") if Instant::now() < give_up_at => {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+                Some("queued" | "running") => bail!("the job {id} is not done yet; look at it later"),
+                _ => bail!(
+                    "the job {id} has failed: {}",
+                    job["error"].as_str().map_or_else(String::new, printable)
+                ),
+            }
+        }
     }
 
     pub(crate) async fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
@@ -132,15 +195,20 @@ impl Api {
         query: &[(&str, String)],
         body: Option<&Value>,
     ) -> anyhow::Result<Value> {
-        let is_post = method == Method::POST;
-        let mut request =
-            self.client.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token).query(query);
-        if is_post {
-            request = request.header("Idempotency-Key", Uuid::new_v4().to_string());
-        }
+        let mut request = self.request(method, path).query(query);
         if let Some(body) = body {
             request = request.json(body);
         }
+        self.finish(request).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let is_post = method == Method::POST;
+        let request = self.client.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
+        if is_post { request.header("Idempotency-Key", Uuid::new_v4().to_string()) } else { request }
+    }
+
+    async fn finish(&self, request: RequestBuilder) -> anyhow::Result<Value> {
         let answer = request
             .send()
             .await

@@ -7,13 +7,18 @@ mod api;
 mod audit;
 mod bootstrap;
 mod certificate;
+mod cluster;
 mod conform;
 mod credentials;
 mod database;
 mod demo;
 mod hand;
+mod invite;
 mod key;
+mod member;
 mod migrate;
+mod policy;
+mod provider;
 mod server;
 mod site;
 mod table;
@@ -39,8 +44,18 @@ enum Command {
     Bootstrap(bootstrap::Bootstrap),
     /// Make, list and change sites
     Site(site::Site),
+    /// Show and change what a site allows its members
+    Policy(policy::Policy),
+    /// Make, list, resend and revoke invites
+    Invite(invite::Invite),
+    /// List, change and erase members
+    Member(member::Member),
+    /// Make, try out and remove OpenID Connect providers
+    Provider(provider::Provider),
     /// Make, list and revoke keys to the admin API
     Key(key::Key),
+    /// Show gateways and workers, and drain gateways
+    Cluster(cluster::Cluster),
     /// Show who changed what
     Audit(audit::Audit),
     /// Make a self-signed certificate, for local runs
@@ -83,6 +98,11 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Migrate(migrate) => migrate.run().await,
         Command::Bootstrap(bootstrap) => bootstrap.run().await,
         Command::Site(site) => site.run().await,
+        Command::Policy(policy) => policy.run().await,
+        Command::Invite(invite) => Box::pin(invite.run()).await,
+        Command::Member(member) => Box::pin(member.run()).await,
+        Command::Provider(provider) => Box::pin(provider.run()).await,
+        Command::Cluster(cluster) => cluster.run().await,
         Command::Key(key) => key.run().await,
         Command::Audit(audit) => audit.run().await,
         Command::Certificate(certificate) => certificate.run(),

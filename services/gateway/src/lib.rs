@@ -5,6 +5,7 @@
 //! | module | is |
 //! |---|---|
 //! | `accept` | takes connections, shakes hands, starts links |
+//! | `drain` | takes links or none, as an admin wants |
 //! | `link` | one connection: moves octets between its socket and its session |
 //! | `session` | what a link means to the cluster; a pure state machine |
 //! | `hub` | all sessions of this gateway, and everything they share: publisher, events, lease, clock |
@@ -16,6 +17,7 @@
 
 mod accept;
 mod config;
+mod drain;
 mod hub;
 mod link;
 mod metrics;
@@ -97,11 +99,18 @@ pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
         ),
     );
 
-    let tls = Tls::new(base, Arc::clone(&sites), of_sites, bus);
+    let tls = Tls::new(base, Arc::clone(&sites), of_sites, bus.clone());
     let listener = accept::bind(config.listen.address).context("bind the TMTP listener")?;
     tracing::info!(address = %listener.local_addr()?, gateway = %hub.gateway, "listening for TMTP");
     let acceptor = accept::Acceptor::new(Arc::clone(&hub), sites, Arc::new(tls), config);
-    cx.life.spawn("accept", acceptor.run(listener, cx.life.drain()));
+    let door = drain::Door {
+        hub: Arc::clone(&hub),
+        bus,
+        health: cx.health.clone(),
+        acceptor,
+        over: config.listen.drain_over,
+    };
+    cx.life.spawn("accept", door.run(listener, cx.life.drain()));
     cx.health.ready();
 
     cx.life.drain().cancelled().await;

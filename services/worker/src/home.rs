@@ -25,6 +25,7 @@ mod recover;
 mod registration;
 mod session;
 mod spill;
+mod usage;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -268,6 +269,7 @@ pub struct Home {
     condemned: HashSet<(SiteId, BodyId)>,
     lately: policy::Lately,
     guesses: registration::Guesses,
+    usage: usage::Usage,
 }
 
 impl Home {
@@ -306,6 +308,7 @@ impl Home {
             condemned: HashSet::new(),
             lately: policy::Lately::default(),
             guesses: registration::Guesses::default(),
+            usage: usage::Usage::default(),
         }
     }
 
@@ -488,6 +491,7 @@ impl Home {
 
     /// The part of `queue` that a replay of the journal repeats.
     fn remember(&mut self, site: SiteId, message: &Arc<Message>, owed: &[Owed]) {
+        self.usage.count(site, message);
         let place = place(message);
         let mut nodes = 0;
         for user in owed {

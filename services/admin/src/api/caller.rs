@@ -53,11 +53,16 @@ pub(crate) mod may {
         WriteJobs = Some(Scope::JobsWrite);
         ReadInvites = Some(Scope::InvitesRead);
         WriteInvites = Some(Scope::InvitesWrite);
+        ReadProviders = Some(Scope::ProvidersRead);
+        WriteProviders = Some(Scope::ProvidersWrite);
         ReadCertificates = Some(Scope::CertificatesRead);
         WriteCertificates = Some(Scope::CertificatesWrite);
         ReadMembers = Some(Scope::MembersRead);
         WriteMembers = Some(Scope::MembersWrite);
         WriteDevices = Some(Scope::DevicesWrite);
+        ReadUsage = Some(Scope::UsageRead);
+        ReadCluster = Some(Scope::ClusterRead);
+        WriteCluster = Some(Scope::ClusterWrite);
         ReadPolicy = Some(Scope::PolicyRead);
         WritePolicy = Some(Scope::PolicyWrite);
     }

@@ -3,11 +3,9 @@
 //! A handler that changes something begins with [`Caller::begin`] or [`Caller::begin_post`], notes each change with
 //! [`Change::note`], and ends with [`Change::answer`], which commits. Whatever ends early has changed nothing.
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use data_encoding::BASE64_NOPAD;
 use serde::{Deserialize, Serialize};
 use tmtp_domain::SiteId;
 use tmtp_store::{AdminTx, Claim, NewAudit};
@@ -18,9 +16,7 @@ use super::Problem;
 use super::caller::Caller;
 use super::payload::Sent;
 use super::request::RequestInfo;
-
-/// Octets of the random number before a sealed answer.
-const NONCE: usize = 12;
+use super::sealed::{open, seal};
 
 /// The header that every POST may have, for the document.
 #[derive(Debug, IntoParams)]
@@ -149,6 +145,11 @@ impl Change {
         Ok(json(status, body))
     }
 
+    /// Which request it is, and from where, for what happens later in its name.
+    pub(crate) fn origin(&self) -> (Uuid, String) {
+        (self.request.id.0, self.request.from.to_string())
+    }
+
     /// Makes it happen, and answers with nothing.
     pub(crate) async fn done(self) -> Answer {
         self.tx.commit().await?;
@@ -160,35 +161,17 @@ impl Change {
 /// can open.
 impl Once {
     fn seal(&self, body: &str) -> Result<String, Problem> {
-        let cipher = self.cipher()?;
-        let mut octets = body.as_bytes().to_vec();
-        let nonce = cipher
-            .seal_in_place_append_tag(Aad::from(&self.digest), &mut octets)
-            .map_err(|_| Problem::internal())?;
-        let sealed = [nonce.as_ref().as_slice(), &octets].concat();
-        Ok(BASE64_NOPAD.encode(&sealed))
+        seal(&self.seal, &self.digest, body)
     }
 
     fn replay(&self, status: u16, sealed: &str) -> Result<Response, Problem> {
-        let body = self.open(sealed).ok_or_else(|| {
+        let body = open(&self.seal, &self.digest, sealed).ok_or_else(|| {
             tracing::error!("a stored answer cannot be opened");
             Problem::internal()
         })?;
         let mut answer = json(StatusCode::from_u16(status).map_err(|_| Problem::internal())?, body);
         answer.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
         Ok(answer)
-    }
-
-    fn open(&self, sealed: &str) -> Option<String> {
-        let mut octets = BASE64_NOPAD.decode(sealed.as_bytes()).ok()?;
-        let (nonce, body) = octets.split_at_mut_checked(NONCE)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let body = self.cipher().ok()?.open_in_place(nonce, Aad::from(&self.digest), body).ok()?;
-        String::from_utf8(body.to_vec()).ok()
-    }
-
-    fn cipher(&self) -> Result<RandomizedNonceKey, Problem> {
-        RandomizedNonceKey::new(&AES_256_GCM, &self.seal).map_err(|_| Problem::internal())
     }
 }
 

@@ -51,6 +51,10 @@ kinds! {
     OfInvite = "inv", InviteRef;
     /// A certificate of a site.
     OfCertificate = "cert", CertificateRef;
+    /// A gateway, as long as its process lives.
+    OfGateway = "gw", GatewayRef;
+    /// A worker, as long as its process lives.
+    OfWorker = "wrk", WorkerRef;
     /// A request to the API.
     OfRequest = "req", RequestId;
 }

@@ -1,6 +1,7 @@
-//! Fields of a JSON merge patch (RFC 7386): not there, null, or a value.
+//! JSON merge patches (RFC 7386): fields that are not there, null, or a value, and whole documents.
 
 use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 
 use super::Problem;
 
@@ -40,5 +41,49 @@ impl<T> Patch<T> {
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         Ok(Option::deserialize(from)?.map_or(Self::Null, Self::Value))
+    }
+}
+
+/// Changes a document by a merge patch (RFC 7386): what is absent stays, what is null goes.
+pub(crate) fn merge(document: &mut Map<String, Value>, patch: Map<String, Value>) {
+    for (field, value) in patch {
+        match value {
+            Value::Null => {
+                document.remove(&field);
+            }
+            Value::Object(inner) => {
+                let place = document.entry(field).or_insert_with(|| Value::Object(Map::new()));
+                if !place.is_object() {
+                    *place = Value::Object(Map::new());
+                }
+                if let Value::Object(place) = place {
+                    merge(place, inner);
+                }
+            }
+            value => {
+                document.insert(field, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(value: Value) -> Map<String, Value> {
+        serde_json::from_value(value).unwrap_or_default()
+    }
+
+    /// Goal: a merge patch does what RFC 7386 says; method: its cases, on fields of a policy.
+    #[test]
+    fn merged() {
+        let mut policy = object(json!({ "posts": { "per_minute": 5, "octets_max": 9 }, "names": {} }));
+        merge(&mut policy, object(json!({ "posts": { "per_minute": null, "forwarding": false } })));
+        assert_eq!(policy["posts"], json!({ "octets_max": 9, "forwarding": false }));
+        merge(&mut policy, object(json!({ "posts": null, "names": [{}], "pings": { "a": null } })));
+        assert_eq!(Value::Object(policy), json!({ "names": [{}], "pings": {} }));
     }
 }

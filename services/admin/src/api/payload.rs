@@ -26,7 +26,17 @@ pub(crate) struct Sent {
     pub(crate) idempotency_key: Option<String>,
 }
 
-impl<T: DeserializeOwned> FromRequest<Api> for Payload<T> {
+/// A body in one of several forms, still to be read.
+#[derive(Debug)]
+pub(crate) struct RawPayload {
+    pub(crate) body: Bytes,
+    /// Its `Content-Type`, without parameters, in lower case.
+    pub(crate) kind: String,
+    /// For [`super::caller::Caller::begin_post`].
+    pub(crate) sent: Sent,
+}
+
+impl FromRequest<Api> for RawPayload {
     type Rejection = Problem;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
@@ -35,7 +45,7 @@ impl<T: DeserializeOwned> FromRequest<Api> for Payload<T> {
         context.update(b" ");
         context.update(request.uri().path_and_query().map_or("", |path| path.as_str()).as_bytes());
         context.update(b"\n");
-        let is_json = is_json(request.headers());
+        let kind = content_type(request.headers());
         let idempotency_key = idempotency_key(request.headers())?;
         let body = Bytes::from_request(request, api).await.map_err(|rejection| {
             if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
@@ -49,7 +59,23 @@ impl<T: DeserializeOwned> FromRequest<Api> for Payload<T> {
         context.update(&body);
         let mut digest = [0; 32];
         digest.copy_from_slice(context.finish().as_ref());
-        if !body.is_empty() && !is_json {
+        Ok(Self { body, kind, sent: Sent { digest, idempotency_key } })
+    }
+}
+
+impl RawPayload {
+    /// Whether it says that it is JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        ["application/json", "application/merge-patch+json"].contains(&&*self.kind)
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest<Api> for Payload<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        let raw = RawPayload::from_request(request, api).await?;
+        if !raw.body.is_empty() && !raw.is_json() {
             return Err(Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "not_json",
@@ -58,13 +84,13 @@ impl<T: DeserializeOwned> FromRequest<Api> for Payload<T> {
             .detail("Send it with `Content-Type: application/json`.")
             .param("Content-Type"));
         }
-        let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
-        Ok(Self { value: parse(text)?, sent: Sent { digest, idempotency_key } })
+        let text: &[u8] = if raw.body.is_empty() { b"{}" } else { &raw.body };
+        Ok(Self { value: parse(text)?, sent: raw.sent })
     }
 }
 
 /// Reads JSON; problems name the field.
-fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
+pub(crate) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
     if has_nul(text) {
         return Err(Problem::invalid("body", "leave out the character U+0000: no text can hold it"));
     }
@@ -98,10 +124,9 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+fn content_type(headers: &HeaderMap) -> String {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    ["application/json", "application/merge-patch+json"].iter().any(|known| kind.eq_ignore_ascii_case(known))
+    kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// The variables of a path. What is no id is nobody's: 404.

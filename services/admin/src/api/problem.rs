@@ -134,6 +134,12 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, code, title)
     }
 
+    /// Which part it is about, and what to do about that; for problems that are told within an answer.
+    pub(crate) fn told(&self) -> (Option<String>, String) {
+        let detail = self.0.detail.as_deref().unwrap_or(self.0.title);
+        (self.0.param.clone(), detail.to_owned())
+    }
+
     pub(crate) fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
         self.0.detail = Some(detail.into());
         self

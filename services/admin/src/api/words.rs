@@ -42,7 +42,7 @@ macro_rules! vocabularies {
 
 vocabularies! {
     StatusWord = SiteStatus [Active, Suspended, Deleted];
-    MemberStatusWord = MemberStatus [Active, Pending, Suspended, Deactivated];
+    MemberStatusWord = MemberStatus [Active, Suspended, Deactivated, Pending];
     KindWord = SiteKind [Live, Sandbox];
     JobStateWord = JobState [Queued, Running, Done, Failed, Cancelled];
     InviteStateWord = InviteState [Pending, Active, Used, Expired, Revoked];

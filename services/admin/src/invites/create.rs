@@ -24,12 +24,12 @@ const GROUPS_MAX: usize = 50;
 const TEXT_MAX: usize = 1_000;
 
 /// An invite to be.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct InviteToBe {
     /// The alias that whoever joins gets, whatever they ask for; only for one.
     #[schema(min_length = 1, max_length = 255)]
-    alias: Option<String>,
+    pub(super) alias: Option<String>,
     /// Who it is for, in your own system.
     #[schema(min_length = 1, max_length = 1000)]
     external_id: Option<String>,
@@ -37,6 +37,9 @@ pub(crate) struct InviteToBe {
     #[serde(default)]
     #[schema(max_items = 50)]
     groups: Vec<String>,
+    /// What whoever joins is to be, in your own words: it is kept with the invite, and no right follows from it.
+    #[schema(min_length = 1, max_length = 1000)]
+    role: Option<String>,
     /// For the site's admins.
     #[schema(min_length = 1, max_length = 1000)]
     note: Option<String>,
@@ -74,7 +77,8 @@ pub(crate) async fn create(
     change.answer(StatusCode::CREATED, &answer).await
 }
 
-fn check(new: InviteToBe, code_hash: [u8; 32]) -> Result<NewInvite, Problem> {
+/// The invite, or what is wrong with it.
+pub(super) fn check(new: InviteToBe, code_hash: [u8; 32]) -> Result<NewInvite, Problem> {
     let max_uses = new.max_uses.unwrap_or(1);
     if !(1..=USES_MAX).contains(&max_uses) {
         return Err(Problem::invalid("max_uses", format!("give a number from 1 to {USES_MAX}")));
@@ -95,7 +99,7 @@ fn check(new: InviteToBe, code_hash: [u8; 32]) -> Result<NewInvite, Problem> {
             return Err(Problem::invalid(param(), "this group is there twice"));
         }
     }
-    for (param, text) in [("external_id", &new.external_id), ("note", &new.note)] {
+    for (param, text) in [("external_id", &new.external_id), ("role", &new.role), ("note", &new.note)] {
         if text.as_ref().is_some_and(|text| text.trim().is_empty() || text.chars().count() > TEXT_MAX) {
             return Err(Problem::invalid(param, format!("give 1 to {TEXT_MAX} characters, or leave it out")));
         }
@@ -109,7 +113,7 @@ fn check(new: InviteToBe, code_hash: [u8; 32]) -> Result<NewInvite, Problem> {
         alias: new.alias,
         external_id: new.external_id,
         groups: new.groups,
-        role: None,
+        role: new.role,
         note: new.note,
         max_uses,
         requires_approval: new.requires_approval,

@@ -11,9 +11,10 @@ use tmtp_store::{Error, Hold, JobEnd, Progress, Store, TakenJob};
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::{erase, expire};
+use super::{erase, expire, invites, member};
 use crate::Config;
 use crate::api::Api;
+use crate::homes::{HomeError, Homes};
 
 /// A step must be much shorter.
 const LEASE: Duration = Duration::from_mins(1);
@@ -30,13 +31,19 @@ const ATTEMPTS_MAX: i32 = 100;
 type Work = for<'a> fn(&'a mut Run) -> BoxFuture<'a, Result<JobEnd, Stopped>>;
 
 /// Every kind of job.
-const KINDS: &[(&str, Work)] =
-    &[(erase::KIND, |run| Box::pin(erase::work(run))), (expire::KIND, |run| Box::pin(expire::work(run)))];
+const KINDS: &[(&str, Work)] = &[
+    (erase::KIND, |run| Box::pin(erase::work(run))),
+    (expire::KIND, |run| Box::pin(expire::work(run))),
+    (invites::KIND, |run| Box::pin(invites::work(run))),
+    (member::KIND, |run| Box::pin(member::work(run))),
+];
 
 /// A job under way.
 pub(crate) struct Run {
     pub(crate) config: Config,
     pub(crate) store: Store,
+    /// The way to the homes of sites.
+    pub(crate) homes: Homes,
     pub(crate) job: TakenJob,
 }
 
@@ -52,6 +59,12 @@ pub(crate) enum Stopped {
     /// The database did not take a step.
     #[error(transparent)]
     Store(#[from] Error),
+    /// The site's home has not answered: the same step may come to something later.
+    #[error("no answer from the site's home")]
+    Home(#[source] HomeError),
+    /// The site's home did not take a step.
+    #[error("the site's home refused a step: {0}")]
+    Refused(String),
 }
 
 impl Run {
@@ -79,7 +92,7 @@ pub(crate) fn start(life: &Life, api: &Api) {
 
 async fn work_on(api: Api) {
     loop {
-        match run_next(&api.config, &api.store).await {
+        match run_next(&api.config, &api.store, &api.homes).await {
             Ok(true) => {}
             Ok(false) => sleep(LOOK_EVERY).await,
             Err(error) => {
@@ -91,11 +104,11 @@ async fn work_on(api: Api) {
 }
 
 /// Does one job, or as much of it as is possible now. `false`: there is none.
-pub(crate) async fn run_next(config: &Config, store: &Store) -> Result<bool, Error> {
+pub(crate) async fn run_next(config: &Config, store: &Store, homes: &Homes) -> Result<bool, Error> {
     let kinds: Vec<&str> = KINDS.iter().map(|(kind, _)| *kind).collect();
     let Some(job) = store.take_job(&kinds, Uuid::new_v4(), LEASE).await? else { return Ok(false) };
     let Some((_, work)) = KINDS.iter().find(|(kind, _)| *kind == job.kind) else { return Ok(false) };
-    let mut run = Run { config: config.clone(), store: store.clone(), job };
+    let mut run = Run { config: config.clone(), store: store.clone(), homes: homes.clone(), job };
     let ended = if run.job.attempts > ATTEMPTS_MAX {
         Ok(JobEnd::Failed(format!("given up after {ATTEMPTS_MAX} attempts")))
     } else {
@@ -112,6 +125,14 @@ pub(crate) async fn run_next(config: &Config, store: &Store) -> Result<bool, Err
         Err(Stopped::Store(error)) if error.is_transient() => {
             tracing::warn!(job = %job.id, kind = job.kind, %error, "a job has to wait");
             store.return_job(job, TRY_AGAIN).await?;
+        }
+        Err(Stopped::Home(error)) => {
+            tracing::warn!(job = %job.id, kind = job.kind, %error, "a job has to wait");
+            store.return_job(job, TRY_AGAIN).await?;
+        }
+        Err(error @ Stopped::Refused(_)) => {
+            tracing::error!(job = %job.id, kind = job.kind, %error, "a job has failed");
+            store.end_job(job, &JobEnd::Failed(error.to_string())).await?;
         }
         Err(Stopped::Store(error)) => {
             tracing::error!(job = %job.id, kind = job.kind, %error, "a job has failed");

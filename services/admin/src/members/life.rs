@@ -100,6 +100,47 @@ pub(crate) async fn deactivate(
     turn(&caller, place, &nothing.sent, "member.deactivate", change).await
 }
 
+/// Approve a member
+///
+/// One that waits for approval: it may log in, its use of an invite is completed, and it belongs to the invite's groups.
+#[utoipa::path(post, path = "/v1/sites/{site}/members/{uid}/approve", operation_id = "approve_member",
+    tag = "members", security(("key" = ["members:write"])),
+    params(("site" = SiteRef, Path, description = "The site's id"),
+           ("uid" = UidText, Path, description = "The member's uid, its `%` written as `%25`"), OnceParams),
+    request_body(content = Option<Empty>, description = "Nothing, or `{}`"),
+    responses((status = 200, description = "The member, active", body = Member), ChangeRefusals))]
+pub(crate) async fn approve(
+    caller: Caller<may::WriteMembers>,
+    Place(place): Place<(SiteRef, UidText)>,
+    nothing: Payload<Empty>,
+) -> Answer {
+    decide(&caller, place, &nothing.sent, true).await
+}
+
+/// Deny a member
+///
+/// One that waits for approval: it is deactivated, its aliases are free, and its use of an invite is given back.
+#[utoipa::path(post, path = "/v1/sites/{site}/members/{uid}/deny", operation_id = "deny_member",
+    tag = "members", security(("key" = ["members:write"])),
+    params(("site" = SiteRef, Path, description = "The site's id"),
+           ("uid" = UidText, Path, description = "The member's uid, its `%` written as `%25`"), OnceParams),
+    request_body(content = Option<Empty>, description = "Nothing, or `{}`"),
+    responses((status = 200, description = "The member, deactivated", body = Member), ChangeRefusals))]
+pub(crate) async fn deny(
+    caller: Caller<may::WriteMembers>,
+    Place(place): Place<(SiteRef, UidText)>,
+    nothing: Payload<Empty>,
+) -> Answer {
+    decide(&caller, place, &nothing.sent, false).await
+}
+
+async fn decide<P>(caller: &Caller<P>, (site, uid): (SiteRef, UidText), sent: &Sent, admits: bool) -> Answer {
+    let names = find(caller, site, uid).await?.aliases;
+    let groups = caller.api.store.awaited_groups(caller.site(site)?, uid.0).await?;
+    let change = AdminChange::Decide { uid: uid.0, admits, names, groups };
+    turn(caller, (site, uid), sent, if admits { "member.approve" } else { "member.deny" }, change).await
+}
+
 async fn turn<P>(
     caller: &Caller<P>,
     (site, uid): (SiteRef, UidText),

@@ -3,20 +3,21 @@
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tmtp_domain::{Policy, SiteId};
 use tmtp_store::PolicyRecord;
 use utoipa::ToSchema;
 
-use super::document::{Document, check, merge, stored};
+use super::document::{Document, check, stored};
 use crate::api::Problem;
 use crate::api::caller::{Caller, may};
-use crate::api::change::{Answer, Change, Note};
+use crate::api::change::{Answer, Change, Note, OnceParams};
 use crate::api::dry_run::{DryRun, DryRunParams};
 use crate::api::etag::{IfMatch, IfMatchParams, tagged};
 use crate::api::id::SiteRef;
 use crate::api::openapi::ChangeRefusals;
+use crate::api::patch::merge;
 use crate::api::payload::{Payload, Place};
 
 /// What a change has led to; with `dry_run`, what it would lead to.
@@ -87,6 +88,47 @@ pub(crate) async fn replace(
     finish(&caller, change, site, &before, document.value, dry_run).await
 }
 
+/// Which policy is to hold again.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rollback {
+    /// A `version` of the history; 0 for what held before anything was set.
+    #[schema(minimum = 0)]
+    version: i64,
+}
+
+/// Go back to an earlier policy
+///
+/// What was set then is set again, as a new version: nothing of the history goes.
+#[utoipa::path(post, path = "/v1/sites/{site}/policy/rollback", operation_id = "roll_policy_back", tag = "policy",
+    security(("key" = ["policy:write"])),
+    params(("site" = SiteRef, Path, description = "The site's id"), DryRunParams, IfMatchParams, OnceParams),
+    request_body = Rollback,
+    responses((status = 200, description = "What is set now", body = PolicyChange,
+               headers(("ETag" = String, description = "For If-Match"))), ChangeRefusals))]
+pub(crate) async fn roll_back(
+    caller: Caller<may::WritePolicy>,
+    Place(site): Place<SiteRef>,
+    dry_run: DryRun,
+    if_match: IfMatch,
+    wanted: Payload<Rollback>,
+) -> Answer {
+    let site = caller.site(site)?;
+    let mut change = caller.begin_post(&wanted.sent).await?;
+    let before = lock(&mut change, site, &if_match).await?;
+    let version = wanted.value.version;
+    let document = if version == 0 {
+        Document::new()
+    } else {
+        let unknown = || Problem::invalid("version", "the history has no such version");
+        let behind = version.checked_add(1).ok_or_else(unknown)?;
+        let found = caller.api.store.site_policies(site, Some(behind), 1).await?.pop();
+        let found = found.filter(|entry| entry.policy.version == version).ok_or_else(unknown)?;
+        stored(&found.policy.document)?
+    };
+    finish(&caller, change, site, &before, document, dry_run).await
+}
+
 async fn lock(change: &mut Change, site: SiteId, if_match: &IfMatch) -> Result<PolicyRecord, Problem> {
     let record = change.tx.lock_site_policy(site).await?.ok_or_else(Problem::not_found)?;
     if_match.check(record.version)?;
@@ -137,5 +179,9 @@ async fn finish<P>(
         };
         change.note(note).await?;
     }
-    Ok(tagged(change.answer(StatusCode::OK, &answer).await?, version))
+    let answer = tagged(change.answer(StatusCode::OK, &answer).await?, version);
+    if is_new {
+        caller.site_changed(site).await;
+    }
+    Ok(answer)
 }

@@ -24,29 +24,6 @@ pub(super) fn effective(document: &Document) -> Result<Policy, Problem> {
     })
 }
 
-/// Changes a document by a merge patch (RFC 7386): what is absent stays, what is null goes.
-pub(super) fn merge(document: &mut Document, patch: Document) {
-    for (field, value) in patch {
-        match value {
-            Value::Null => {
-                document.remove(&field);
-            }
-            Value::Object(inner) => {
-                let place = document.entry(field).or_insert_with(|| Value::Object(Map::new()));
-                if !place.is_object() {
-                    *place = Value::Object(Map::new());
-                }
-                if let Value::Object(place) = place {
-                    merge(place, inner);
-                }
-            }
-            value => {
-                document.insert(field, value);
-            }
-        }
-    }
-}
-
 /// The policy that holds once the document is set, or all that is wrong with it: paths of fields, and what to do.
 pub(super) fn check(document: &Document) -> Result<Policy, Vec<(String, String)>> {
     let known = serde_json::to_value(Policy::default()).unwrap_or_default();
@@ -82,16 +59,6 @@ mod tests {
 
     fn document(value: Value) -> Document {
         serde_json::from_value(value).unwrap_or_default()
-    }
-
-    /// Goal: a merge patch does what RFC 7386 says; method: its cases, on fields of a policy.
-    #[test]
-    fn merged() {
-        let mut policy = document(json!({ "posts": { "per_minute": 5, "octets_max": 9 }, "names": {} }));
-        merge(&mut policy, document(json!({ "posts": { "per_minute": null, "forwarding": false } })));
-        assert_eq!(policy["posts"], json!({ "octets_max": 9, "forwarding": false }));
-        merge(&mut policy, document(json!({ "posts": null, "names": [{}], "pings": { "a": null } })));
-        assert_eq!(Value::Object(policy), json!({ "names": [{}], "pings": {} }));
     }
 
     /// Goal: whatever is wrong is named by its path; method: unknown fields, wrong types, wrong values.

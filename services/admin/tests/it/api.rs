@@ -10,5 +10,7 @@ mod members;
 mod openapi;
 mod policy;
 mod policy_table;
+mod providers;
 mod sites;
+mod usage;
 pub mod world;

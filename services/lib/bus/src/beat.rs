@@ -42,6 +42,7 @@ impl Bus {
     /// Gives the lease up and removes the gateway's event stream.
     pub async fn gateway_leave(&self, gateway: GatewayId) -> Result<(), Error> {
         self.forget(keys::GATEWAYS, gateway.0).await?;
+        self.forget_state(gateway.0).await?;
         self.link.command(redis::cmd("DEL").arg(keys::events(gateway))).await
     }
 

@@ -6,6 +6,10 @@ use tmtp_domain::{GatewayId, ShardId};
 
 pub(crate) const GATEWAYS: &str = "tmtp:gateways";
 pub(crate) const WORKERS: &str = "tmtp:workers";
+/// How gateways stand, by id.
+pub(crate) const GATEWAY_STATES: &str = "tmtp:gateways:state";
+/// Gateways that are to let their links go, by id.
+pub(crate) const DRAINED: &str = "tmtp:gateways:drained";
 pub(crate) const SITES: &str = "tmtp:sites";
 pub(crate) const SITES_INDEX: &str = "tmtp:sites:index";
 pub(crate) const SITES_META: &str = "tmtp:sites:meta";

@@ -8,6 +8,7 @@
 //! | `tmtp:{s<n>}:cmd` | stream: the commands of shard n |
 //! | `tmtp:{g:<gateway>}:evt` | stream: the events for one gateway; goes away by itself when unused |
 //! | `tmtp:gateways`, `tmtp:workers` | hash: id → beat counter |
+//! | `tmtp:gateways:state`, `tmtp:gateways:drained` | hash: how each gateway stands; which are to take no links |
 //! | `tmtp:sites`, `tmtp:sites:index`, `tmtp:sites:meta` | the directory of sites, their revisions, the newest revision |
 //! | `tmtp:certificates`, its `:contents`, `:index`, `:meta` | the same for certificates; private keys are sealed |
 //! | `tmtp:challenge:<domain>` | what a certificate authority is to be answered; goes away by itself |
@@ -20,6 +21,7 @@
 mod beat;
 mod certificate;
 mod command;
+mod drain;
 mod error;
 mod event;
 mod keys;
@@ -38,6 +40,7 @@ use std::time::Duration;
 pub use beat::Beat;
 pub use certificate::CHALLENGE_LEN;
 pub use command::{Backlog, CommandReader, Read, ReaderHandle};
+pub use drain::GatewayState;
 pub use error::Error;
 pub use event::EventReader;
 pub use stream_id::StreamId;

@@ -162,6 +162,36 @@ pub enum AdminChange {
         #[serde(rename = "d", default)]
         drop: Vec<Uid>,
     },
+    /// Decides about a member that waits for approval: it is let in, or deactivated and its aliases are free.
+    #[serde(rename = "decide")]
+    Decide {
+        /// Who.
+        #[serde(rename = "u")]
+        uid: Uid,
+        /// It is let in.
+        #[serde(rename = "y")]
+        admits: bool,
+        /// Its aliases, as the rows have them, the oldest first. Those that are not its own are passed over.
+        #[serde(rename = "n", default)]
+        names: Vec<String>,
+        /// Groups that it belongs to once it is let in, under its first alias. Those that are not there are passed over.
+        #[serde(rename = "g", default)]
+        groups: Vec<String>,
+    },
+    /// Ends a member for good: with its devices, aliases and places in groups, and with what waits for it.
+    #[serde(rename = "erase")]
+    Erase {
+        /// Who.
+        #[serde(rename = "u")]
+        uid: Uid,
+    },
+    /// Ends a group. Each of its members is told that it does not belong to it any longer.
+    #[serde(rename = "ungroup")]
+    DeleteGroup {
+        /// The group's name, unchecked.
+        #[serde(rename = "g")]
+        gid: String,
+    },
     /// Closes sessions of a member. Its devices may log in again at once.
     #[serde(rename = "disconnect")]
     Disconnect {

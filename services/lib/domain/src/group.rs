@@ -154,6 +154,16 @@ impl Group {
         self.members.insert(uid, place);
     }
 
+    /// Takes a user's place away, as if there had never been one.
+    pub fn forget(&mut self, uid: Uid) {
+        self.members.remove(&uid);
+    }
+
+    /// All places, of whatever status.
+    pub fn places(&self) -> impl Iterator<Item = (Uid, &Membership)> {
+        self.members.iter().map(|(uid, place)| (*uid, place))
+    }
+
     /// Those who belong to it.
     pub fn joined(&self) -> impl Iterator<Item = Uid> {
         self.members.iter().filter(|(_, place)| place.status == GroupStatus::Joined).map(|(uid, _)| *uid)

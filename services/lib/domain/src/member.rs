@@ -13,12 +13,12 @@ pub const NODES_MAX: usize = 100;
 pub enum MemberStatus {
     /// May log in, and receives.
     Active,
-    /// Has registered and waits for an admin's approval: may not log in; messages to it wait.
-    Pending,
     /// May not log in; messages to it wait.
     Suspended,
     /// May not log in, and receives nothing; keeps its names.
     Deactivated,
+    /// Has registered and waits for an admin's approval: may not log in, and receives nothing; has its names.
+    Pending,
 }
 
 impl MemberStatus {
@@ -26,9 +26,9 @@ impl MemberStatus {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
-            Self::Pending => "pending",
             Self::Suspended => "suspended",
             Self::Deactivated => "deactivated",
+            Self::Pending => "pending",
         }
     }
 }
@@ -39,9 +39,9 @@ impl FromStr for MemberStatus {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "active" => Ok(Self::Active),
-            "pending" => Ok(Self::Pending),
             "suspended" => Ok(Self::Suspended),
             "deactivated" => Ok(Self::Deactivated),
+            "pending" => Ok(Self::Pending),
             other => Err(format!("unknown member status {other:?}")),
         }
     }
@@ -84,7 +84,7 @@ impl Member {
 
     /// Messages are queued for it.
     pub fn receives(&self) -> bool {
-        self.status != MemberStatus::Deactivated
+        !matches!(self.status, MemberStatus::Deactivated | MemberStatus::Pending)
     }
 
     /// Ends a node. False when there is none of this number.

@@ -45,6 +45,9 @@ pub struct Provider {
     /// clients of the site, because all are told the same parameters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce: Option<String>,
+    /// Keys that were fetched before this (seconds since 1970) are fetched again before they are used.
+    #[serde(default)]
+    pub keys_since: i64,
 }
 
 /// Whose a provider is.
@@ -127,6 +130,7 @@ impl Provider {
             audiences: vec![site.to_string()],
             claims: ClaimRules::default(),
             nonce: None,
+            keys_since: 0,
         }
     }
 
@@ -327,6 +331,7 @@ mod tests {
             audiences: vec!["1".into()],
             claims: ClaimRules::default(),
             nonce: None,
+            keys_since: 0,
         }
     }
 

@@ -6,13 +6,16 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::fetch::Fetcher;
 use crate::{FetchError, KeySet, Reach};
+
+/// Fetches that somebody has asked for are not more frequent: that time may be of a clock which is ahead of ours.
+const REFRESH_PAUSE: Duration = Duration::from_secs(1);
 
 /// What fetching keys may cost.
 #[derive(Debug, Clone, Copy)]
@@ -103,14 +106,25 @@ impl Keys {
 
     /// The keys at this address, fetched again if `key_id` is not among them. `None`: there are none to be had now.
     pub async fn with(&self, address: &str, key_id: &str) -> Option<Arc<KeySet>> {
+        self.since(address, key_id, 0).await
+    }
+
+    /// The same, fetched again, too, if that was tried last before `since` (seconds since 1970).
+    pub(crate) async fn since(&self, address: &str, key_id: &str, since: i64) -> Option<Arc<KeySet>> {
         let entry = self.entry(address);
+        let since = UNIX_EPOCH + Duration::from_secs(u64::try_from(since).unwrap_or_default());
         let lacks = |state: &State| state.set.as_ref().is_none_or(|set| !set.has(key_id));
+        let is_old = |state: &State| {
+            let rested =
+                state.tried.is_some_and(|at| at.elapsed() >= REFRESH_PAUSE.min(self.shared.limits.pause));
+            rested && state.status.tried_at.is_some_and(|at| at < since)
+        };
         let state = entry.state.lock().clone();
-        if lacks(&state) {
+        if lacks(&state) || is_old(&state) {
             let _alone = entry.fetching.lock().await;
             // Whoever was here before may have brought it.
             let state = entry.state.lock().clone();
-            if lacks(&state) && !self.paused(&state) {
+            if is_old(&state) || (lacks(&state) && !self.paused(&state)) {
                 self.fetch(address, &entry).await;
             }
         } else if state.fetched.is_none_or(|at| at.elapsed() > self.shared.limits.age_max)

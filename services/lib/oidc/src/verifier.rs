@@ -28,7 +28,11 @@ impl Verifier {
         let parsed = Token::parse(token)?;
         let provider = claims::provider_of(&parsed, providers)?;
         claims::check(&parsed, provider, now)?;
-        let keys = self.keys.with(&provider.jwks_uri, &parsed.key_id).await.ok_or(Error::NoKeys)?;
+        let keys = self
+            .keys
+            .since(&provider.jwks_uri, &parsed.key_id, provider.keys_since)
+            .await
+            .ok_or(Error::NoKeys)?;
         check_parsed(&parsed, provider, &keys, now)
     }
 }

@@ -3,6 +3,7 @@
 
 mod audit;
 mod erase;
+mod gone;
 mod invite;
 mod issuer;
 mod job;
@@ -15,10 +16,13 @@ mod read;
 mod request;
 mod settled;
 mod site;
+mod usage;
 
 pub use audit::{AuditEntry, AuditFilter, NewAudit};
 pub use erase::Erasure;
-pub use invite::{Approval, InviteFilter, InviteRecord, Joined, NewInvite};
+pub use gone::Holdings;
+pub(crate) use gone::erase_gone;
+pub use invite::{InviteFilter, InviteRecord, Joined, NewInvite};
 pub use issuer::{IssuerKey, SignInCode};
 pub use job::{Hold, Job, JobEnd, JobFilter, JobState, NewJob, Progress, TakenJob};
 pub use key::{ApiKey, NewApiKey};
@@ -32,6 +36,7 @@ pub use request::Claim;
 pub(crate) use settled::settle_admin;
 pub use settled::{AdminRecord, SETTLED_BY_WORKER, Settled};
 pub use site::{SiteChange, SiteFilter, SiteKind, SiteRecord, SiteTurn};
+pub use usage::UsageRecord;
 
 use sqlx::{Postgres, Transaction};
 

@@ -9,7 +9,7 @@ use tmtp_domain::{
 };
 use uuid::Uuid;
 
-use crate::admin::{AdminRecord, Suspension, change_member, see_nodes, settle_admin};
+use crate::admin::{AdminRecord, Suspension, change_member, erase_gone, see_nodes, settle_admin};
 use crate::look::write_looks;
 use crate::registration::{Joining, join, note_guess};
 use crate::{Error, Store, StoredBody};
@@ -175,6 +175,20 @@ pub enum Change {
     CodeGuessed {
         /// Where.
         site: SiteId,
+    },
+    /// A member is gone with all that it had. Its rows are removed before others of the batch are written.
+    MemberGone {
+        /// Where.
+        site: SiteId,
+        /// Who.
+        uid: Uid,
+    },
+    /// A group is gone with its places. Its rows are removed before others of the batch are written.
+    GroupGone {
+        /// Where.
+        site: SiteId,
+        /// Its name.
+        gid: String,
     },
     /// A request of an admin was carried out.
     Admin(Box<AdminRecord>),
@@ -350,6 +364,8 @@ impl<'c> Rows<'c> {
             | Change::NameGone { .. }
             | Change::Joined(_)
             | Change::CodeGuessed { .. }
+            | Change::MemberGone { .. }
+            | Change::GroupGone { .. }
             | Change::Admin(_) => {}
         }
     }
@@ -367,6 +383,9 @@ async fn change_rows(commit: &Commit, tx: &mut Transaction<'static, Postgres>) -
     let changes = || commit.shards.iter().flat_map(|shard| &shard.changes);
     changes().for_each(|change| rows.add(change));
 
+    for change in changes() {
+        erase_gone(change, tx).await?;
+    }
     if !rows.members.0.is_empty() {
         sqlx::query(
             "INSERT INTO member (site_id, uid) SELECT * FROM unnest($1::uuid[], $2::bytea[]) ON CONFLICT DO NOTHING",

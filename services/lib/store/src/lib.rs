@@ -28,11 +28,11 @@ use migrations::MIGRATIONS;
 
 pub use acme::{AcmeDomain, AcmeEnableError, AcmeState};
 pub use admin::{
-    AdminRecord, AdminTx, ApiKey, Approval, AuditEntry, AuditFilter, Claim, DeviceRecord, DueResume, Erasure,
-    GroupPlace, GroupRecord, Hold, InviteFilter, InviteRecord, IssuerKey, Job, JobEnd, JobFilter, JobState,
-    Joined, MemberFilter, MemberRecord, NewApiKey, NewAudit, NewInvite, NewJob, PolicyEntry, PolicyRecord,
-    Progress, ProviderRecord, SETTLED_BY_WORKER, Settled, SignInCode, SiteChange, SiteFilter, SiteKind,
-    SiteRead, SiteRecord, SiteTurn, Suspension, TakenJob,
+    AdminRecord, AdminTx, ApiKey, AuditEntry, AuditFilter, Claim, DeviceRecord, DueResume, Erasure,
+    GroupPlace, GroupRecord, Hold, Holdings, InviteFilter, InviteRecord, IssuerKey, Job, JobEnd, JobFilter,
+    JobState, Joined, MemberFilter, MemberRecord, NewApiKey, NewAudit, NewInvite, NewJob, PolicyEntry,
+    PolicyRecord, Progress, ProviderRecord, SETTLED_BY_WORKER, Settled, SignInCode, SiteChange, SiteFilter,
+    SiteKind, SiteRead, SiteRecord, SiteTurn, Suspension, TakenJob, UsageRecord,
 };
 pub use body::StoredBody;
 pub use certificate::{CertificateRecord, CertificateSource, NewCertificate};
@@ -41,9 +41,9 @@ pub use inbox::{Depth, Page, PageRequest, RowMessage};
 pub use look::Looks;
 pub use recover::{ReceiptsFrom, Recovery};
 pub use registration::{Joining, Subject};
-pub use shard::{Heartbeat, OwnedShard};
+pub use shard::{Heartbeat, OwnedShard, ShardOwner, WorkerLease};
 pub use site::{CreateSite, CreateSiteError};
-pub use spill::{InboxRow, MessageRow, Part, Refused, RowAck, Spill, Spilled};
+pub use spill::{DayUse, InboxRow, MessageRow, Part, Refused, RowAck, Spill, Spilled};
 
 /// Why a statement did not succeed, by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]

@@ -40,6 +40,28 @@ pub struct OwnedShard {
     pub last_msg_id: MsgId,
 }
 
+/// A shard as people see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShardOwner {
+    /// Which.
+    pub shard: ShardId,
+    /// Whose it is.
+    pub owner: Option<WorkerId>,
+    /// How often it has changed hands.
+    pub epoch: Epoch,
+    /// How many commits it has seen.
+    pub commits: i64,
+}
+
+/// The lease of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkerLease {
+    /// Whose.
+    pub worker: WorkerId,
+    /// Milliseconds until it ends; negative when it has.
+    pub left_ms: i64,
+}
+
 impl Store {
     /// Renews the lease of a worker and looks around. Writes one row.
     pub async fn heartbeat(&self, worker: WorkerId, lease: Duration) -> Result<Heartbeat, Error> {
@@ -133,6 +155,34 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(owned).collect()
+    }
+
+    /// Every shard with its owner, and every worker with what is left of its lease; for people.
+    pub async fn cluster(&self) -> Result<(Vec<ShardOwner>, Vec<WorkerLease>), Error> {
+        let shards = sqlx::query("SELECT shard_id, owner, epoch, commits FROM shard ORDER BY shard_id")
+            .fetch_all(&self.pool)
+            .await?;
+        let workers = sqlx::query(
+            "SELECT worker_id, (extract(epoch FROM lease_until - now()) * 1000)::bigint AS left_ms FROM worker
+             ORDER BY worker_id",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let shard = |row: &PgRow| {
+            Ok(ShardOwner {
+                shard: ShardId(row.try_get::<i16, _>("shard_id")?.cast_unsigned()),
+                owner: row.try_get::<Option<uuid::Uuid>, _>("owner")?.map(WorkerId),
+                epoch: Epoch(row.try_get("epoch")?),
+                commits: row.try_get("commits")?,
+            })
+        };
+        let worker = |row: &PgRow| {
+            Ok(WorkerLease { worker: WorkerId(row.try_get("worker_id")?), left_ms: row.try_get("left_ms")? })
+        };
+        Ok((
+            shards.iter().map(shard).collect::<Result<_, Error>>()?,
+            workers.iter().map(worker).collect::<Result<_, Error>>()?,
+        ))
     }
 
     /// Gives shards back, those that are still the worker's; others may take them at once.

@@ -22,6 +22,21 @@ pub struct Spill {
     pub receipts: Option<(i64, Vec<u8>)>,
     /// Receipts that are older than this are forgotten (ms since 1970).
     pub forget_receipts_before_ms: i64,
+    /// How much sites were used since the last spill, by day.
+    pub usage: Vec<DayUse>,
+}
+
+/// How much a site was used on a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DayUse {
+    /// Which.
+    pub site: SiteId,
+    /// Days since 1970, in UTC.
+    pub day: i32,
+    /// Posts that were queued for at least one device.
+    pub messages: i64,
+    /// The octets of their data, each post once.
+    pub octets: i64,
 }
 
 /// A message that becomes a row.
@@ -115,7 +130,7 @@ impl Store {
         write_inbox(&spill.inbox, &mut tx).await?;
         let free = apply_acks(&spill.acks, &mut tx).await?;
         write_receipts(shard, commits, spill, &mut tx).await?;
-        end_spill(shard, commits, tx).await?;
+        end_spill(shard, commits, &spill.usage, tx).await?;
         Ok(Spilled { free, refused: Vec::new() })
     }
 
@@ -130,7 +145,7 @@ impl Store {
     ) -> Result<Spilled, CommitError> {
         let mut tx = self.begin_spill(shard, epoch, commits).await?;
         let spilled = careful::write(shard, commits, spill, &mut tx).await?;
-        end_spill(shard, commits, tx).await?;
+        end_spill(shard, commits, &spill.usage, tx).await?;
         Ok(spilled)
     }
 
@@ -156,14 +171,43 @@ impl Store {
 async fn end_spill(
     shard: ShardId,
     commits: i64,
+    usage: &[DayUse],
     mut tx: Transaction<'static, Postgres>,
 ) -> Result<(), Error> {
-    sqlx::query("DELETE FROM journal WHERE shard_id = $1 AND seq <= $2")
+    let emptied = sqlx::query("DELETE FROM journal WHERE shard_id = $1 AND seq <= $2")
         .bind(shard.0.cast_signed())
         .bind(commits)
         .execute(&mut *tx)
         .await?;
+    // What is counted is in the journal. Without any of it this spill has happened before.
+    if emptied.rows_affected() > 0 && !usage.is_empty() {
+        write_usage(usage, &mut tx).await?;
+    }
     tx.commit().await?;
+    Ok(())
+}
+
+async fn write_usage(usage: &[DayUse], db: &mut PgConnection) -> Result<(), Error> {
+    // In the same order in all spills, or two of them could wait for each other.
+    let mut usage = usage.to_vec();
+    usage.sort_unstable_by_key(|day| (day.site, day.day));
+    let sites: Vec<Uuid> = usage.iter().map(|day| day.site.0).collect();
+    let days: Vec<i32> = usage.iter().map(|day| day.day).collect();
+    let messages: Vec<i64> = usage.iter().map(|day| day.messages).collect();
+    let octets: Vec<i64> = usage.iter().map(|day| day.octets).collect();
+    sqlx::query(
+        "INSERT INTO usage_day (site_id, day, messages, octets)
+         SELECT site_id, '1970-01-01'::date + day, messages, octets
+         FROM unnest($1::uuid[], $2::int4[], $3::int8[], $4::int8[]) AS u (site_id, day, messages, octets)
+         ON CONFLICT (site_id, day) DO UPDATE
+             SET messages = usage_day.messages + excluded.messages, octets = usage_day.octets + excluded.octets",
+    )
+    .bind(&sites)
+    .bind(&days)
+    .bind(&messages)
+    .bind(&octets)
+    .execute(&mut *db)
+    .await?;
     Ok(())
 }
 

@@ -1,7 +1,9 @@
 //! What admins change. A change is decided once: what it came to is committed with it under the request's own key, and
 //! whoever repeats the request is told the same again.
 
+mod approval;
 mod devices;
+mod erase;
 mod groups;
 mod members;
 mod names;
@@ -135,6 +137,12 @@ impl Home {
                 let suspension = Suspension { reason: reason.clone(), until: *until, by: request.once.key };
                 self.suspend(site, *uid, suspension, notice.as_deref())
             }
+            AdminChange::Decide { uid, admits: true, names, groups } => {
+                self.admit(call, *uid, names.first(), groups, world)
+            }
+            AdminChange::Decide { uid, admits: false, names, .. } => self.turn_away(site, *uid, names, world),
+            AdminChange::Erase { uid } => self.erase(site, *uid, world),
+            AdminChange::DeleteGroup { gid } => self.delete_group(call, gid, world),
             AdminChange::Online { uid } => Ok(self.online(site, *uid)),
             AdminChange::Disconnect { uid, node } => self.disconnect(site, *uid, *node),
             AdminChange::DropQueue { uid, node } => self.drop_queue_of(site, *uid, *node),

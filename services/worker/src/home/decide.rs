@@ -119,11 +119,13 @@ impl Home {
                 wanted.settled.insert((request.once.key, request.once.text.clone()));
                 let needs = Needs::of(&request.change);
                 users.extend(needs.users);
-                groups.extend(needs.group);
+                groups.extend(needs.groups);
                 for text in needs.names {
                     name(text);
                 }
-                wanted.known.extend(needs.known.map(|(uid, alias)| (site, uid, alias.to_owned())));
+                wanted
+                    .known
+                    .extend(needs.known.into_iter().map(|(uid, alias)| (site, uid, alias.to_owned())));
             }
             Command::Detach | Command::Present { .. } | Command::NewNode { .. } | Command::Acks { .. } => {}
         }

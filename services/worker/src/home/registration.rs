@@ -109,7 +109,7 @@ impl Home {
         world: &mut World<'_>,
     ) -> Result<(MemberStatus, Option<String>), LoginRefusal> {
         let (site, uid) = (call.site, asked.uid);
-        let (status, invite) = self.admit(call, asked, world)?;
+        let (status, invite) = self.may_join(call, asked, world)?;
         let before = self.changes.len();
         let alias = wanted_alias(asked, invite.as_ref());
         let alias_error = alias.as_ref().and_then(|alias| self.take_alias(site, uid, alias, world));
@@ -130,14 +130,14 @@ impl Home {
         // Whoever waits is put into the groups when an admin has approved.
         if let (MemberStatus::Active, Some(alias)) = (status, named) {
             for gid in groups {
-                self.enter_group(call, gid, NewPlace { uid, alias: alias.clone() }, world);
+                self.enter_group(call, gid, &NewPlace { uid, alias: alias.clone() }, world);
             }
         }
         Ok((status, alias_error))
     }
 
     /// Whether the user may come in, as what, and with which invite.
-    fn admit(
+    fn may_join(
         &mut self,
         call: Call,
         asked: &Registering,
@@ -232,16 +232,23 @@ impl Home {
     }
 
     /// Puts a new member into a group of its invite. The group is made, if there is none of this name; a name that is
-    /// somebody's alias by now, and a group that is full, let nobody in.
-    fn enter_group(&mut self, call: Call, gid: &str, place: NewPlace, world: &mut World<'_>) {
+    /// somebody's alias by now, and a group that is full, let nobody in. True if the member is in it.
+    pub(super) fn enter_group(
+        &mut self,
+        call: Call,
+        gid: &str,
+        place: &NewPlace,
+        world: &mut World<'_>,
+    ) -> bool {
         let entered = match world.holder(call.site, gid) {
             Some(NameHolder::Group) => Ok(()),
             _ => self.found_group(call.site, gid, world).map_err(|refused| refused.text),
         };
-        let entered = entered.and_then(|()| self.add_place(call, gid, &place, world).map_err(str::to_owned));
-        if let Err(reason) = entered {
-            tracing::warn!(site.id = %call.site, %reason, "an invite leads into a group that takes nobody");
+        let entered = entered.and_then(|()| self.add_place(call, gid, place, world).map_err(str::to_owned));
+        if let Err(reason) = &entered {
+            tracing::warn!(site.id = %call.site, reason, "an invite leads into a group that takes nobody");
         }
+        entered.is_ok()
     }
 }
 

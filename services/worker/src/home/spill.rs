@@ -80,6 +80,7 @@ impl Home {
                 .max()
                 .map(|youngest| (youngest, ReceiptPack::pack(unspilled.iter()))),
             forget_receipts_before_ms: self.receipts.oldest(now),
+            usage: self.usage.days(),
         })
     }
 
@@ -108,6 +109,7 @@ impl Home {
         self.owed_bytes = 0;
         self.row_acks.clear();
         self.row_acks_count = 0;
+        self.usage.clear();
         self.receipts.spilled();
         self.receipts.expire(now);
         self.unspilled_since = None;

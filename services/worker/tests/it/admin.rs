@@ -24,8 +24,12 @@ pub fn request(text: &str, change: AdminChange) -> AdminRequest {
 }
 
 pub fn ask(rig: &mut Rig, request: AdminRequest) -> Told {
+    rig.run_envelope(ADMIN, enveloped(request))
+}
+
+pub fn enveloped(request: AdminRequest) -> Envelope {
     let command = Command::Admin(Box::new(request));
-    rig.run_envelope(ADMIN, Envelope { site: HERE, session: SessionId(0), seq: 0, trace: None, command })
+    Envelope { site: HERE, session: SessionId(0), seq: 0, trace: None, command }
 }
 
 /// What the admin server was told.

@@ -1,15 +1,16 @@
 //! What admins do about members, devices, names and groups.
 
 use tmtp_contract::{AdminAnswer, AdminChange, AdminOutcome, AdminRefusal, Content, LoginRefusal, NewPlace};
-use tmtp_domain::{GroupAct, MemberStatus, NameHolder, NodeNum};
+use tmtp_domain::{GroupAct, Member, MemberStatus, NameHolder, Node, NodeNum};
 use tmtp_store::Change;
 
-use crate::admin::{NOBODY, answer, ask, closed, records, request};
-use crate::rig::{ANN, BEN, G1, G2, HERE, LIMITS, Rig, Told, acks, login, new_node, post};
+use crate::admin::{ADMIN, NOBODY, answer, ask, closed, enveloped, records, request};
+use crate::rig::{ANN, BEN, G1, G2, HERE, LIMITS, Rig, Told, acks, login, new_node, post, secret};
 
 const GROUP: &str = "The group";
 const ANNS: &str = "Ann Bell";
 const BENS: &str = "Ben Bell";
+const CATS: &str = "Cat Bell";
 
 /// Has it done, and gives what everybody was told.
 #[track_caller]
@@ -159,6 +160,55 @@ fn who_is_deactivated_receives_nothing() {
     assert_eq!(told.delivered((G2, 2)).len(), 2, "the post and the login's notice");
 }
 
+/// Goal: who waits for approval is kept out and receives nothing, until it is let in and belongs to the groups of its
+/// invite, or is turned away and others may have its alias; nothing else ends the wait but a deactivation; method: two who
+/// wait, with a message to each, a resume, a suspension, an approval, a denial, and each decision again.
+#[test]
+fn who_waits_is_decided_about() {
+    let mut rig = Rig::new();
+    rig.log_in((G1, 1), ANN, 1);
+    for (uid, alias) in [(BEN, BENS), (NOBODY, CATS)] {
+        let nodes = vec![Node { num: NodeNum(1), secret: secret(uid, 1) }];
+        let member = Member { uid, status: MemberStatus::Pending, nodes, revoked: Vec::new() };
+        rig.home.learn(HERE, member);
+        rig.facts.names.insert((HERE, alias.into()), NameHolder::Member(uid));
+    }
+    rig.facts.names.insert((HERE, GROUP.into()), NameHolder::Group);
+    rig.run((G1, 1), post(1, &[BEN])).posted();
+    assert_eq!(rig.waiting(), 0);
+    assert_eq!(rig.run((G2, 1), login(BEN, 1)).not_logged_in(), LoginRefusal::Failed);
+    let status = |status| AdminChange::MemberStatus { uid: BEN, status };
+    assert_eq!(refused(&mut rig, "a", status(MemberStatus::Active)), AdminRefusal::Conflict);
+    assert_eq!(refused(&mut rig, "b", status(MemberStatus::Suspended)), AdminRefusal::Conflict);
+    let suspend = AdminChange::Suspend { uid: BEN, reason: "r".into(), notice: None, until: None };
+    assert_eq!(refused(&mut rig, "c", suspend), AdminRefusal::Conflict);
+
+    let decide = |uid, admits, names: &[&str]| AdminChange::Decide {
+        uid,
+        admits,
+        names: names.iter().map(|&name| name.to_owned()).collect(),
+        groups: vec!["No group".into(), GROUP.into()],
+    };
+    let (outcome, _) = done(&mut rig, "d", decide(BEN, true, &[BENS]));
+    assert_eq!(outcome, AdminOutcome::Member { status: MemberStatus::Active });
+    let groups: Vec<&Change> =
+        changes(&rig).into_iter().filter(|change| matches!(change, Change::Place { .. })).collect();
+    assert!(matches!(groups[..], [Change::Place { gid, uid: BEN, .. }] if gid == GROUP), "{groups:?}");
+    rig.run((G1, 1), post(2, &[BEN])).posted();
+    let told = rig.run((G2, 2), login(BEN, 1));
+    assert_eq!(told.delivered((G2, 2)).len(), 3, "the group's notice, the post and the login's notice");
+    assert_eq!(refused(&mut rig, "e", decide(BEN, true, &[BENS])), AdminRefusal::Conflict);
+
+    // Ben's alias is not Nobody's.
+    let (outcome, _) = done(&mut rig, "f", decide(NOBODY, false, &[CATS, BENS]));
+    assert_eq!(outcome, AdminOutcome::Member { status: MemberStatus::Deactivated });
+    let free: Vec<&Change> =
+        changes(&rig).into_iter().filter(|change| matches!(change, Change::NameGone { .. })).collect();
+    assert!(matches!(free[..], [Change::NameGone { name, .. }] if name == CATS), "{free:?}");
+    assert_eq!(refused(&mut rig, "g", decide(NOBODY, false, &[CATS])), AdminRefusal::Conflict);
+    assert!(records(&rig).iter().all(|record| record.before.as_deref() == Some(r#"{"status":"pending"}"#)));
+}
+
 /// Goal: an alias that an admin gives is told to the member's nodes, is refused where the member's own wish would be, and
 /// goes unless a group knows the member by it; method: give, give again, give to another, take.
 #[test]
@@ -233,6 +283,67 @@ fn groups_are_made_and_changed() {
     assert_eq!(told.contents((G1, 2)), [member(GroupAct::Drop, BENS)]);
     let alias = AdminChange::DropAlias { uid: ANN, alias: ANNS.into() };
     assert_eq!(refused(&mut rig, "f", alias), AdminRefusal::Conflict, "the group knows her by it");
+}
+
+/// Goal: who is erased is gone at once, with what waits, and its names and even its uid can be had again in the same batch,
+/// while nothing is written of what the batch was to write about it before; method: a member with a session, messages and an
+/// alias of this very batch, erased, written to, and registered anew.
+#[test]
+fn who_is_erased_is_gone() {
+    let mut rig = Rig::new();
+    rig.member(HERE, BEN, 2);
+    rig.log_in((G1, 1), ANN, 1);
+    rig.log_in((G1, 2), BEN, 1);
+    rig.run((G1, 1), post(1, &[BEN]));
+    rig.facts.names.insert((HERE, BENS.into()), NameHolder::Member(BEN));
+    let before = rig.commits.len();
+    let erase = || AdminChange::Erase { uid: BEN };
+    let alias = AdminChange::AddAlias { uid: BEN, alias: CATS.into() };
+    for (text, change) in [("a", alias), ("b", erase())] {
+        rig.decide(ADMIN, enveloped(request(text, change)));
+    }
+    let told = rig.settle();
+    assert_eq!(closed(&told), [(G1, 2)]);
+    assert_eq!(rig.waiting(), 0);
+    let rows = |rig: &Rig| -> Vec<Change> {
+        let rows = rig.commits[before..].iter().flat_map(|commit| &commit.changes);
+        rows.filter(|change| change.is_about_member(HERE, BEN)).cloned().collect()
+    };
+    assert!(
+        rows(&rig).iter().all(|change| matches!(change, Change::NodeSeen { .. } | Change::DropInbox { .. })),
+        "{:?}",
+        rows(&rig)
+    );
+    assert!(changes(&rig).contains(&&Change::MemberGone { site: HERE, uid: BEN }));
+    assert_eq!(refused(&mut rig, "c", erase()), AdminRefusal::NotFound);
+    assert_eq!(rig.run((G2, 1), login(BEN, 1)).not_logged_in(), LoginRefusal::Failed);
+    let alias = AdminChange::AddAlias { uid: ANN, alias: BENS.into() };
+    done(&mut rig, "d", alias);
+}
+
+/// Goal: a deleted group is gone, and each of its members is told once, of itself; method: a group of two and an invited
+/// one, deleted and asked for.
+#[test]
+fn a_deleted_group_is_gone() {
+    let mut rig = Rig::new();
+    rig.log_in((G1, 1), ANN, 1);
+    rig.log_in((G1, 2), BEN, 1);
+    for (uid, alias) in [(ANN, ANNS), (BEN, BENS)] {
+        rig.facts.names.insert((HERE, alias.into()), NameHolder::Member(uid));
+    }
+    let place = |uid, alias: &str| NewPlace { uid, alias: alias.into() };
+    let add = vec![place(ANN, ANNS), place(BEN, BENS)];
+    done(&mut rig, "a", AdminChange::Places { gid: GROUP.into(), founds: true, add, drop: Vec::new() });
+    let delete = || AdminChange::DeleteGroup { gid: GROUP.into() };
+    let (_, told) = done(&mut rig, "b", delete());
+    let dropped = |alias: &str| {
+        vec![Content::Member { act: GroupAct::Drop, gid: GROUP.into(), alias: alias.into(), new_alias: None }]
+    };
+    assert_eq!((told.contents((G1, 1)), told.contents((G1, 2))), (dropped(ANNS), dropped(BENS)));
+    assert!(changes(&rig).contains(&&Change::GroupGone { site: HERE, gid: GROUP.into() }));
+    assert_eq!(refused(&mut rig, "c", delete()), AdminRefusal::NotFound);
+    let alias = AdminChange::AddAlias { uid: ANN, alias: GROUP.into() };
+    done(&mut rig, "d", alias);
 }
 
 /// Goal: sessions that begin and end are seen; method: a login and its end.

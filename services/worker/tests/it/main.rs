@@ -19,3 +19,4 @@ mod requests;
 mod rig;
 mod sessions;
 mod takeover;
+mod usage;

@@ -101,3 +101,135 @@ async fn refusals() {
         assert_eq!(call(&reader).await.status.is_success(), method == "GET", "{method}");
     }
 }
+
+/// Goal: many invites are made with a result for each row, the codes are told to the key that asked for them and to no
+/// other, and only until they are erased; what is wrong is told before with a dry run; a request that comes again makes
+/// nothing. Method: JSON with wrong rows, tried and done; two keys look; the codes are good and then forgotten.
+#[tokio::test]
+async fn many_at_once() {
+    let (world, site, path) = world().await;
+    let rows = json!([
+        { "alias": "ann of acme", "external_id": "e-1", "role": "staff" },
+        { "alias": "short" },
+        { "alias": "ann of acme" },
+        { "max_uses": "many" },
+        { "note": "N", "max_uses": 5 },
+        7,
+    ]);
+    let bulk = format!("{path}/bulk");
+    let tried = world.post(&format!("{bulk}?dry_run=true"), &rows).await.expect(200);
+    assert_eq!((&tried["valid"], &tried["invalid"]), (&json!(2), &json!(4)));
+    let params: Vec<&Value> = tried["rows"].as_array().unwrap().iter().map(|row| &row["param"]).collect();
+    assert_eq!(
+        params,
+        [&json!(null), &json!("alias"), &json!("alias"), &json!("max_uses"), &json!(null), &json!("row")]
+    );
+    assert_eq!(world.get(&path).await.expect(200)["data"], json!([]));
+
+    let once = [("idempotency-key", "one")];
+    let ask = async || world.call("POST", &bulk, &world.operator, Some(&rows), &once).await;
+    let job = ask().await.expect(202);
+    assert_eq!((&job["kind"], &job["state"]), (&json!("invites.create"), &json!("queued")));
+    let again = ask().await;
+    assert_eq!((again.expect(202), again.header("idempotent-replayed")), (job.clone(), "true"));
+    world.work_off().await;
+
+    let one = format!("/v1/jobs/{}", job["id"].as_str().unwrap());
+    let done = world.get(&one).await.expect(200);
+    assert_eq!((&done["state"], &done["done"], &done["total"]), (&json!("done"), &json!(6), &json!(6)));
+    let result = &done["result"];
+    assert_eq!((&result["created"], &result["failed"]), (&json!(2), &json!(4)));
+    assert_eq!(result["rows"][1]["error"], tried["rows"][1]["error"]);
+    let first = &result["rows"][0];
+    let code = InviteCode::parse(first["code"].as_str().unwrap()).unwrap();
+    let found =
+        world.store.invite_by_code(site_id(&site), &code.hash(site_id(&site))).await.unwrap().unwrap();
+    assert_eq!((found.alias.as_deref(), found.role.as_deref()), (Some("ann of acme"), Some("staff")));
+    assert_eq!(first["link"], format!("https://join.example/chat.example/i/{}", code.reveal()));
+    let shown = world.get(&format!("{path}/{}", first["id"].as_str().unwrap())).await.expect(200);
+    assert_eq!((&shown["external_id"], &shown["role"]), (&json!("e-1"), &json!("staff")));
+    assert_eq!(world.get(&path).await.expect(200)["data"].as_array().unwrap().len(), 2);
+    let log = world.get("/v1/audit?action=invite.create").await.expect(200);
+    assert_eq!(log["data"].as_array().unwrap().len(), 2);
+    assert_eq!(log["data"][0]["from"], "192.0.2.7");
+
+    let owner = world.key(Role::Owner, Some(vec![site_id(&site)])).await;
+    let seen = world.call("GET", &one, &owner, None, &[]).await.expect(200);
+    assert!(seen["result"]["rows"][0]["id"].is_string() && seen["result"]["rows"][0].get("code").is_none());
+    let listed = world.get("/v1/jobs").await.expect(200);
+    assert_eq!(listed["data"][0]["result"], json!({ "created": 2, "failed": 4 }));
+    assert_eq!(world.store.forget_sealed(std::time::Duration::from_secs(60)).await.unwrap(), 0);
+    assert_eq!(world.store.forget_sealed(std::time::Duration::ZERO).await.unwrap(), 1);
+    assert!(world.get(&one).await.expect(200)["result"]["rows"][0].get("code").is_none());
+}
+
+/// Goal: a table in CSV means what the same invites in JSON do, and one that cannot be read is refused as a whole; method:
+/// all columns, with and without quotes, and tables with one mistake each.
+#[tokio::test]
+async fn tables() {
+    let (world, site, path) = world().await;
+    let bulk = format!("{path}/bulk");
+    let csv = [("content-type", "text/csv; charset=utf-8")];
+    let send = async |text: &str, path: &str| {
+        world.call_text("POST", path, &world.operator, Some(text.to_owned()), &csv).await
+    };
+    let table = "\u{feff}alias,external_id,groups,role,note,max_uses,requires_approval,expires_at\r\n\
+                 \"ann, of acme\",e-1,everybody;the team, staff ,\"a \"\"b\"\"\",1,yes,2999-01-01T00:00:00Z\r\n\
+                 ,,,,,20,,\r\n\
+                 ,,,,,x,,\r\n";
+    let job = send(table, &bulk).await.expect(202);
+    world.work_off().await;
+    let done = world.get(&format!("/v1/jobs/{}", job["id"].as_str().unwrap())).await.expect(200);
+    let rows = done["result"]["rows"].as_array().unwrap();
+    assert_eq!((rows[2]["ok"].as_bool(), &rows[2]["param"]), (Some(false), &json!("max_uses")));
+    let one = world.get(&format!("{path}/{}", rows[0]["id"].as_str().unwrap())).await.expect(200);
+    let expected = json!({ "alias": "ann, of acme", "external_id": "e-1", "groups": ["everybody", "the team"],
+                           "role": "staff", "note": "a \"b\"", "uses_allowed": 1, "requires_approval": true,
+                           "expires_at": "2999-01-01T00:00:00.000Z" });
+    for (field, value) in expected.as_object().unwrap() {
+        assert_eq!(&one[field], value, "{field}");
+    }
+    let other = world.get(&format!("{path}/{}", rows[1]["id"].as_str().unwrap())).await.expect(200);
+    assert_eq!((&other["uses_allowed"], other["alias"].is_null()), (&json!(20), true));
+    for wrong in ["", "alias\n", "colour\nred\n", "note,note\na,b\n", "note\na,b\n", "note\n\u{0}\n"] {
+        assert_eq!(send(wrong, &bulk).await.problem(422), "invalid", "{wrong:?}");
+    }
+    let many = format!("note\n{}", "n\n".repeat(1_001));
+    assert_eq!(send(&many, &bulk).await.problem(422), "invalid");
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let refused = world.call_text("POST", &bulk, &world.operator, Some("a=b".into()), &form).await;
+    assert_eq!(refused.problem(415), "not_json_or_csv");
+
+    let there = world.site("there.example").await;
+    let foreign = world.key(Role::Owner, Some(vec![site_id(&there)])).await;
+    let reader = world.key(Role::Readonly, Some(vec![site_id(&site)])).await;
+    let call = async |key: &str| world.call("POST", &bulk, key, Some(&json!([{}])), &[]).await;
+    assert_eq!(call(&foreign).await.problem(404), "not_found");
+    assert_eq!(call(&reader).await.problem(403), "forbidden");
+}
+
+/// Goal: the link can be had as a picture by whoever has kept the code; method: the right code, another invite's, and one
+/// that was replaced.
+#[tokio::test]
+async fn pictures() {
+    let (world, _, path) = world().await;
+    let made = world.post(&path, &json!({})).await.expect(201);
+    let other = world.post(&path, &json!({})).await.expect(201);
+    let one = format!("{path}/{}", made["id"].as_str().unwrap());
+    let get = async |code: &Value| world.get(&format!("{one}/qr.svg?code={}", code.as_str().unwrap())).await;
+    let picture = get(&made["code"]).await;
+    picture.expect(200);
+    assert_eq!(picture.header("content-type"), "image/svg+xml");
+    assert!(
+        picture.text.starts_with("<?xml")
+            && picture.text.contains("xmlns=")
+            && picture.text.contains("<path")
+    );
+    for wrong in [&other["code"], &json!("7K4M-Q2XD-9TRA"), &json!("x")] {
+        let refused = get(wrong).await;
+        assert_eq!((refused.problem(422).as_str(), &refused.json()["param"]), ("invalid", &json!("code")));
+    }
+    assert_eq!(world.get(&format!("{one}/qr.svg")).await.problem(422), "invalid");
+    world.post(&format!("{one}/resend"), &json!({})).await.expect(200);
+    assert_eq!(get(&made["code"]).await.problem(422), "invalid");
+}

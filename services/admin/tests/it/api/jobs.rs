@@ -28,7 +28,8 @@ async fn deleted_sites_are_erased() {
         .execute(&pool)
         .await
         .unwrap();
-    let work = async || tmtp_admin::work_off(Arc::new(erases_at_once()), world.store.clone()).await.unwrap();
+    let work =
+        async || tmtp_admin::work_off(Arc::new(erases_at_once()), world.store.clone(), None).await.unwrap();
     work().await;
     assert_eq!(world.get("/v1/jobs").await.expect(200)["data"], json!([]), "nobody has deleted it");
     let path = format!("/v1/sites/{}", site["id"].as_str().unwrap());
@@ -61,7 +62,7 @@ async fn sandboxes_end() {
         .execute(&pool)
         .await
         .unwrap();
-    tmtp_admin::work_off(Arc::new(Config::default()), world.store.clone()).await.unwrap();
+    tmtp_admin::work_off(Arc::new(Config::default()), world.store.clone(), None).await.unwrap();
     let path = format!("/v1/sites/{}", site["id"].as_str().unwrap());
     assert_eq!(world.get(&path).await.expect(200)["status"], "deleted");
     let log = world.get("/v1/audit?action=site.expire").await.expect(200);
@@ -78,7 +79,7 @@ async fn cancelled() {
     let world = World::new().await;
     let id = Uuid::from_u128(7);
     let mut tx = world.store.admin().await.unwrap();
-    let new = NewJob { id, site: None, kind: "test", input: "{}", created_by: None };
+    let new = NewJob { id, site: None, kind: "test", input: "{}", created_by: None, sealed: None };
     tx.create_job(&new).await.unwrap().unwrap();
     tx.commit().await.unwrap();
     let path = format!("/v1/jobs/job_{}/cancel", id.simple());

@@ -29,19 +29,22 @@ fn written(uid: Uid) -> String {
     uid.to_string().replace('%', "%25").replace('+', "%2B")
 }
 
+fn register(uid: Uid, alias: &str) -> Command {
+    Command::Register {
+        uid,
+        secret: SecretHash([uid.0[0]; 32]),
+        credentials: None,
+        label: "laptop".into(),
+        alias: Some(alias.into()),
+    }
+}
+
 impl Scene {
     async fn new() -> Self {
         let (world, mut working) = World::with_worker().await;
         let body = json!({ "name": "A site", "domains": ["a.example"], "registration": "open" });
         let made = world.post("/v1/sites", &body).await.expect(201);
         let site = world.store.sites(&[site_id(&made)]).await.unwrap().remove(0);
-        let register = |uid: Uid, alias: &str| Command::Register {
-            uid,
-            secret: SecretHash([uid.0[0]; 32]),
-            label: "laptop".into(),
-            credentials: None,
-            alias: Some(alias.into()),
-        };
         let ann = working.open(&site, register(ANN, ANNS)).await;
         working.open(&site, register(BEN, BENS)).await;
         let path = format!("/v1/sites/{}", made["id"].as_str().unwrap());
@@ -53,6 +56,15 @@ impl Scene {
             })
             .await;
         scene
+    }
+
+    async fn register(&mut self, uid: Uid, alias: &str) {
+        self.working.open(&self.site, register(uid, alias)).await;
+    }
+
+    /// What is anywhere.
+    async fn get_whole(&self, path: &str) -> Value {
+        self.world.get(path).await.expect(200)
     }
 
     async fn until<T>(&self, what: &str, probe: impl AsyncFn(&Self) -> Option<T>) -> T {
@@ -130,6 +142,77 @@ async fn members_are_found_and_kept_out() {
     assert_eq!(world.post(&format!("{nobody}/resume"), &json!({})).await.problem(404), "not_found");
     let past = json!({ "reason": "r", "until": "2001-01-01T00:00:00Z" });
     assert_eq!(world.post(&path, &past).await.json()["param"], json!("until"));
+}
+
+/// Goal: who waits for approval is let in, once, with its invite's groups, or turned away, and neither resume nor suspend
+/// decides it; the audit log has who did; method: members and the uses of an invite set to waiting in the database before
+/// the worker knows them, and a look at the invite after each decision.
+#[tokio::test]
+async fn who_waits_is_decided_about() {
+    let scene = Scene::new().await;
+    let world = &scene.world;
+    let groups = format!("{}/groups", scene.path);
+    let members = json!([{ "alias": ANNS }]);
+    world.post(&groups, &json!({ "gid": "The team", "members": members })).await.expect(201);
+    let invites = format!("{}/invites", scene.path);
+    let body = json!({ "max_uses": 3, "requires_approval": true, "groups": ["The team"] });
+    let invite = world.post(&invites, &body).await.expect(201);
+    let pool = sqlx::PgPool::connect(&world.url).await.unwrap();
+    let waiting = [(Uid([3; 20]), "Cat Bell C"), (Uid([4; 20]), "Dan Bell D")];
+    for (uid, alias) in waiting {
+        let site = scene.site.id.0;
+        let invite = uuid::Uuid::parse_str(&invite["id"].as_str().unwrap()[4..]).unwrap();
+        let [member, node, name, used, counted] = [
+            "INSERT INTO member (site_id, uid, status) VALUES ($1, $2, 'pending')",
+            "INSERT INTO node (site_id, uid, num, secret, label) VALUES ($1, $2, 1, sha256($2), 'laptop')",
+            "INSERT INTO name (site_id, uid, name) VALUES ($1, $2, $3)",
+            "INSERT INTO invite_use (site_id, uid, invite_id, state) VALUES ($1, $2, $3, 'pending')",
+            "UPDATE invite SET pending = pending + 1 WHERE site_id = $1",
+        ];
+        sqlx::query(member).bind(site).bind(uid.0.as_slice()).execute(&pool).await.unwrap();
+        sqlx::query(node).bind(site).bind(uid.0.as_slice()).execute(&pool).await.unwrap();
+        sqlx::query(name).bind(site).bind(uid.0.as_slice()).bind(alias).execute(&pool).await.unwrap();
+        sqlx::query(used).bind(site).bind(uid.0.as_slice()).bind(invite).execute(&pool).await.unwrap();
+        sqlx::query(counted).bind(site).execute(&pool).await.unwrap();
+    }
+    let [cat, dan] = waiting.map(|(uid, _)| uid);
+    let listed = scene.get("/members?status=pending").await;
+    assert_eq!(listed["data"].as_array().unwrap().len(), 2);
+    let none = json!({});
+    assert_eq!(world.post(&scene.of(cat, "/resume"), &none).await.problem(409), "conflict");
+    assert_eq!(
+        world.post(&scene.of(cat, "/suspend"), &json!({ "reason": "r" })).await.problem(409),
+        "conflict"
+    );
+    assert_eq!(world.post(&scene.of(ANN, "/approve"), &none).await.problem(409), "conflict");
+
+    let key = [("idempotency-key", "yes")];
+    let approve =
+        async || world.call("POST", &scene.of(cat, "/approve"), &world.operator, Some(&none), &key).await;
+    assert_eq!(approve().await.expect(200)["status"], "active");
+    let again = approve().await;
+    assert_eq!(
+        (again.expect(200)["status"].as_str(), again.header("idempotent-replayed")),
+        (Some("active"), "true")
+    );
+    let uses = async || {
+        let invite = scene.get(&format!("/invites/{}", invite["id"].as_str().unwrap())).await;
+        [invite["uses_pending"].clone(), invite["uses_completed"].clone()]
+    };
+    assert_eq!(uses().await, [json!(1), json!(1)]);
+    assert_eq!(scene.get("/groups/The%20team").await["members"], json!(2));
+
+    let denied = world.post(&scene.of(dan, "/deny"), &none).await.expect(200);
+    assert_eq!((&denied["status"], &denied["aliases"]), (&json!("deactivated"), &json!([])));
+    assert_eq!(uses().await, [json!(0), json!(1)]);
+    let joined = scene.get(&format!("/invites/{}/joined", invite["id"].as_str().unwrap())).await;
+    let states: Vec<&Value> = joined["data"].as_array().unwrap().iter().map(|one| &one["state"]).collect();
+    assert_eq!(states, [&json!("completed"), &json!("denied")]);
+    for (action, target) in [("member.approve", cat), ("member.deny", dan)] {
+        let filter = AuditFilter { action: Some(action), ..AuditFilter::default() };
+        let audit = world.store.audit(filter, 9).await.unwrap();
+        assert_eq!((audit.len(), audit[0].target.clone()), (1, target.to_string()));
+    }
 }
 
 /// Goal: a suspension that is over is found, in the name of the key it was made with; method: move its end into the past.
@@ -236,6 +319,62 @@ async fn names_and_groups() {
     assert_eq!(world.get(&format!("{groups}/No%20team/members")).await.problem(404), "not_found");
 }
 
+/// Goal: an erased member is gone with all that it had, its sessions are closed, groups are told, its alias and uid can be
+/// had again, and what was removed is reported; a dry run removes nothing. A deleted group is gone, too, and its members are
+/// told. Method: a member with everything, asked about and erased; the audit log; the same names again.
+#[tokio::test]
+async fn members_and_groups_are_erased() {
+    let mut scene = Scene::new().await;
+    let groups = format!("{}/groups", scene.path);
+    for gid in ["The team", "The other team"] {
+        let body = json!({ "gid": gid, "members": [{ "alias": ANNS }, { "alias": BENS }] });
+        scene.world.post(&groups, &body).await.expect(201);
+    }
+    let path = scene.of(BEN, "");
+    let tried = scene.world.delete(&format!("{path}?dry_run=true")).await.expect(200);
+    let counts = ["devices", "aliases", "groups", "identities"].map(|field| tried[field].as_i64().unwrap());
+    assert_eq!(counts, [1, 1, 2, 0]);
+    assert_eq!(scene.devices(BEN).await[0]["online"], json!(true));
+
+    let job = scene.world.delete(&path).await.expect(202);
+    scene.world.work_off().await;
+    let done = scene.get_whole(&format!("/v1/jobs/{}", job["id"].as_str().unwrap())).await;
+    assert_eq!(
+        (&done["state"], &done["result"]["erased"], &done["result"]["groups"]),
+        (&json!("done"), &json!(true), &json!(2))
+    );
+    assert_eq!(scene.world.get(&path).await.problem(404), "not_found");
+    assert_eq!(scene.world.delete(&path).await.problem(404), "not_found");
+    let pool = sqlx::PgPool::connect(&scene.world.url).await.unwrap();
+    for table in ["member", "node", "name", "group_member", "inbox", "identity", "invite_use"] {
+        let query = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table} WHERE uid = $1"));
+        let left: i64 = sqlx::query_scalar(query).bind(BEN.0.as_slice()).fetch_one(&pool).await.unwrap();
+        assert_eq!(left, 0, "{table}");
+    }
+    let filter = AuditFilter { target: Some(&BEN.to_string()), ..AuditFilter::default() };
+    let audit = scene.world.store.audit(filter, 9).await.unwrap();
+    let actions: Vec<&str> = audit.iter().rev().map(|entry| entry.action.as_str()).collect();
+    let expected =
+        ["member.erase_asked", "member.deactivate", "group.members", "group.members", "member.erase"];
+    assert_eq!(actions, expected);
+
+    scene.register(BEN, BENS).await;
+    scene
+        .until("Ben to be a member again", async |scene| {
+            let member = scene.world.get(&scene.of(BEN, "")).await;
+            (member.status == 200).then(|| assert_eq!(member.json()["aliases"], json!([BENS])))
+        })
+        .await;
+
+    let team = format!("{groups}/The%20team");
+    scene.world.delete(&team).await.expect(204);
+    assert_eq!(scene.world.delete(&team).await.problem(404), "not_found");
+    assert_eq!(scene.world.get(&team).await.problem(404), "not_found");
+    let body = json!({ "gid": "The team", "members": [{ "alias": BENS }] });
+    let made = scene.world.post(&groups, &body).await.expect(201);
+    assert_eq!(made["group"]["members"], json!(1), "it is another one");
+}
+
 /// Goal: nobody reaches members without the scope, or of another site; method: a reader's writes, and a key for a site
 /// that is not there.
 #[tokio::test]
@@ -248,9 +387,12 @@ async fn members_are_not_for_everybody() {
     for (method, rest) in [
         ("POST", "/resume"),
         ("POST", "/deactivate"),
+        ("POST", "/approve"),
+        ("POST", "/deny"),
         ("POST", "/devices/1/disconnect"),
         ("POST", "/devices/1/drop-queue"),
         ("DELETE", "/devices/1"),
+        ("DELETE", ""),
         ("DELETE", "/aliases/Ann%20Bell%20A"),
     ] {
         let path = scene.of(ANN, rest);

@@ -80,10 +80,14 @@ async fn authorisation() {
             .replace("{invite}", "inv_00000000000000000000000000000001")
             .replace("{certificate}", "cert_00000000000000000000000000000001")
             .replace("{uid}", "11111111111111111111111111111111")
+            .replace("{provider}", "corp")
+            .replace("{gateway}", "gw_00000000000000000000000000000001")
             .replace("{num}", "1")
             .replace("{alias}", "Some%20Alias")
             .replace("{name}", "Some%20Name")
             .replace("{gid}", "Some%20Group");
+        // The site is looked for only when there is a code.
+        let path = if path.ends_with("/qr.svg") { path + "?code=7K4M-Q2XD-9TRA" } else { path };
         assert!(!path.contains('{'), "tell this test what to put into {path}");
         let is_placed = path != operation.path;
         let is_changing = operation.method != "GET";
@@ -95,7 +99,12 @@ async fn authorisation() {
             }
             "/v1/sites/{site}/groups" => json!({ "gid": "Some Group", "members": [] }),
             "/v1/sites/{site}/certificates" => json!({ "certificate": "c", "private_key": "k" }),
+            "/v1/sites/{site}/policy/rollback" => json!({ "version": 0 }),
+            "/v1/sites/{site}/invites/bulk" => json!([{}]),
             "/v1/sites/{site}/domains" => json!({ "domain": "new.example" }),
+            "/v1/sites/{site}/oidc-providers" => {
+                json!({ "id": "corp", "label": "Corp", "issuer": "https://192.0.2.1", "client_id": "1" })
+            }
             _ => json!({}),
         });
         let call = async |key: &str| world.call(&operation.method, &path, key, body.as_ref(), &[]).await;

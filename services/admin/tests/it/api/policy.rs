@@ -136,3 +136,46 @@ async fn authorised() {
         assert_eq!(world.call(method, &path, &foreign, Some(&body), &[]).await.problem(404), "not_found");
     }
 }
+
+/// Goal: any policy of the history holds again when it is asked for, as a new version that the log knows, once for each
+/// idempotency key, and only of the site's own history; method: two versions and back, to the first, to none and to one
+/// that there never was, tried before, with an old ETag, and by others.
+#[tokio::test]
+async fn rolled_back() {
+    let world = World::new().await;
+    let site = world.site("a.example").await;
+    let (path, id) = (path(&site), site_id(&site));
+    let first = json!({ "posts": { "per_minute": 7 } });
+    world.patch(&path, &first).await.expect(200);
+    world
+        .patch(&path, &json!({ "posts": { "per_minute": 9 }, "pings": { "allowed": false } }))
+        .await
+        .expect(200);
+    let back = format!("{path}/rollback");
+    let tried = world.post(&format!("{back}?dry_run=true"), &json!({ "version": 1 })).await.expect(200);
+    assert_eq!((&tried["set"], world.get(&path).await.header("etag")), (&first, "\"2\""));
+    let once = [("idempotency-key", "one")];
+    for replayed in ["", "true"] {
+        let body = json!({ "version": 1 });
+        let done = world.call("POST", &back, &world.operator, Some(&body), &once).await;
+        assert_eq!((&done.expect(200)["set"], done.header("idempotent-replayed")), (&first, replayed));
+    }
+    assert_eq!(world.get(&path).await.header("etag"), "\"3\"");
+    assert_eq!(world.store.sites(&[id]).await.unwrap()[0].policy.posts.per_minute, Some(7));
+    let old = [("if-match", "\"2\"")];
+    let late = world.call("POST", &back, &world.operator, Some(&json!({ "version": 0 })), &old).await;
+    assert_eq!(late.problem(412), "precondition_failed");
+    assert_eq!(world.post(&back, &json!({ "version": 0 })).await.expect(200)["set"], json!({}));
+    for wrong in [json!({ "version": 9 }), json!({ "version": -1 }), json!({ "version": i64::MAX })] {
+        let refused = world.post(&back, &wrong).await;
+        assert_eq!((refused.problem(422).as_str(), &refused.json()["param"]), ("invalid", &json!("version")));
+    }
+    let filter = AuditFilter { action: Some("policy.update"), ..AuditFilter::default() };
+    assert_eq!(world.store.audit(filter, 9).await.unwrap().len(), 4);
+    let there = world.site("b.example").await;
+    let foreign = world.key(Role::Owner, Some(vec![site_id(&there)])).await;
+    let reader = world.key(Role::Readonly, Some(vec![id])).await;
+    let call = async |key: &str| world.call("POST", &back, key, Some(&json!({ "version": 1 })), &[]).await;
+    assert_eq!(call(&foreign).await.problem(404), "not_found");
+    assert_eq!(call(&reader).await.problem(403), "forbidden");
+}

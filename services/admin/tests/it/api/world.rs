@@ -30,6 +30,7 @@ pub struct World {
     pub url: String,
     config: Config,
     router: Router,
+    changes: Option<Changes>,
     /// A key that may do everything.
     pub operator: String,
 }
@@ -79,7 +80,7 @@ impl World {
         let store = Store::connect(&url, 5, DEADLINE).await.unwrap();
         store.migrate(SHARDS).await.unwrap();
         let router = router(config.clone(), store.clone());
-        let mut world = Self { store, url, config, router, operator: String::new() };
+        let mut world = Self { store, url, config, router, changes: None, operator: String::new() };
         world.operator = world.key(Role::Operator, None).await;
         world
     }
@@ -100,8 +101,15 @@ impl World {
         let bus = Bus::connect(&redis).await.unwrap();
         let changes = Changes::new(bus.clone(), Patience::default());
         tokio::spawn(changes.clone().listen(CancellationToken::new()));
-        world.router = routes(world.config.clone(), world.store.clone(), Some(changes));
+        world.router = routes(world.config.clone(), world.store.clone(), Some(changes.clone()));
+        world.changes = Some(changes);
         (world, Working { bus, gateway: GatewayId(Uuid::new_v4()), sessions: 0, cx, worker })
+    }
+
+    /// Does all jobs that are there.
+    pub async fn work_off(&self) {
+        let config = Arc::new(self.config.clone());
+        tmtp_admin::work_off(config, self.store.clone(), self.changes.clone()).await.unwrap();
     }
 
     /// From now on the API's database is not there.

@@ -10,7 +10,7 @@ use tmtp_e2e::{Cluster, DEFAULT_SITE, End, Setup, WAIT};
 use tmtp_testkit::eventually;
 
 /// Somebody with a key to the API.
-struct Person<'c> {
+pub struct Person<'c> {
     cluster: &'c Cluster,
     folder: &'c TempDir,
     /// The file of the key.
@@ -19,7 +19,7 @@ struct Person<'c> {
 
 impl Person<'_> {
     /// Runs `tmtpctl COMMAND --json …` with the key, and gives what the API answered.
-    fn ask(&self, line: &str) -> Result<Value> {
+    pub fn ask(&self, line: &str) -> Result<Value> {
         let (success, said) = self.run(line)?;
         ensure!(success, "{line}: {said}");
         serde_json::from_str(&said).with_context(|| format!("{line}: {said}"))
@@ -47,7 +47,7 @@ impl Person<'_> {
 }
 
 /// Makes the first key, as who brings the deployment up does.
-fn bootstrap<'c>(cluster: &'c Cluster, folder: &'c TempDir) -> Result<Person<'c>> {
+pub fn bootstrap<'c>(cluster: &'c Cluster, folder: &'c TempDir) -> Result<Person<'c>> {
     let status = Command::new(tmtp_e2e::binary("tmtpctl")?)
         .args(["bootstrap", "key", "--name", "first", "--save", "operator"])
         .current_dir(folder.path())
@@ -102,4 +102,111 @@ async fn a_site_is_made_suspended_and_resumed() -> Result<()> {
     let refusal = helper.fail(&format!("site show {DEFAULT_SITE}"))?;
     assert!(refusal.contains("no site has the host name"), "{refusal}");
     cluster.passed()
+}
+
+/// Goal: the daily work at a site is done with `tmtpctl`, and felt by its members: policy, invites (one and many), members,
+/// providers. Method: each command once, with a member who is online, and a provider that the test plays.
+#[tokio::test]
+async fn the_daily_work() -> Result<()> {
+    let cluster = Setup::new().with_admin().admin_setting("oidc.reach", "anywhere").start().await?;
+    let folder = tempfile::tempdir().context("make a folder")?;
+    let operator = bootstrap(&cluster, &folder)?;
+    operator.ask("site create --name Fourth --domain fourth.test --registration open")?;
+    let gateway = cluster.gateway(0).at("fourth.test");
+    let served = async || gateway.greeting().await.is_ok_and(|said| said.name == "Fourth").then_some(());
+    eventually(WAIT, "the new site to be served", served).await?;
+    let mut ann = cluster.gateway(0).at("fourth.test").connect_as("ann", "ann-of-the-fourth").await?;
+    let mut ben = cluster.gateway(0).at("fourth.test").connect_as("ben", "ben-of-the-fourth").await?;
+
+    let policy = operator.ask("policy set fourth.test posts.octets_max=10 groups.create=nobody")?;
+    ensure!(policy["set"]["posts"]["octets_max"] == 10, "{policy}");
+    let uid = ben.uid().to_owned();
+    // The change is in the stream when its request is answered, so the next post is behind it.
+    let refusal = ann.refused(&tmtp_e2e::post("p1", &[&uid], &[b'x'; 100]), &[b'x'; 100]).await?;
+    ensure!(refusal.contains("at most 10 octets"), "{refusal}");
+    operator.ask("policy rollback fourth.test 0")?;
+    let history = operator.ask("policy history fourth.test")?;
+    ensure!(history.as_array().map(Vec::len) == Some(2), "{history}");
+    ann.request(&tmtp_e2e::post("p2", &[&uid], &[b'x'; 100]), &[b'x'; 100]).await?;
+    ensure!(operator.ask("policy show fourth.test")? == serde_json::json!({}), "something is set");
+    ensure!(operator.ask("policy show fourth.test --effective")?["posts"].is_object(), "nothing holds");
+
+    let made = operator.ask("invite create fourth.test --alias cat-of-the-fourth --role staff")?;
+    let id = made["id"].as_str().context("an invite without id")?.to_owned();
+    ensure!(made["code"].is_string(), "{made}");
+    let resent = operator.ask(&format!("invite resend fourth.test {id}"))?;
+    ensure!(resent["code"] != made["code"], "{resent}");
+    let table = "external_id,max_uses\ne-1,1\ne-2,many\n";
+    std::fs::write(folder.path().join("people.csv"), table).context("write a table")?;
+    let tried = operator.ask("invite bulk fourth.test people.csv --dry-run")?;
+    ensure!(tried["valid"] == 1 && tried["invalid"] == 1, "{tried}");
+    let bulk = operator.ask("invite bulk fourth.test people.csv")?;
+    ensure!(bulk["created"] == 1 && bulk["rows"][0]["code"].is_string(), "{bulk}");
+    ensure!(
+        operator.ask(&format!("invite revoke fourth.test {id}"))?["state"] == "revoked",
+        "it is not revoked"
+    );
+    let listed = operator.ask("invite list fourth.test --state pending")?;
+    ensure!(listed.as_array().map(Vec::len) == Some(1), "{listed}");
+    ensure!(
+        operator.ask(&format!("invite joined fourth.test {id}"))? == serde_json::json!([]),
+        "somebody joined"
+    );
+
+    let members = operator.ask("member list fourth.test --search of-the-fourth")?;
+    ensure!(members.as_array().map(Vec::len) == Some(2), "{members}");
+    operator.ask("member set fourth.test ben-of-the-fourth --external-id crm-7")?;
+    let devices = operator.ask("member devices fourth.test ben-of-the-fourth")?;
+    ensure!(devices[0]["online"] == true, "{devices}");
+    operator.ask("member suspend fourth.test ben-of-the-fourth --reason unpaid --notice call-us")?;
+    ensure!(matches!(ben.end().await?, End::Quit(_)), "ben is still there");
+    operator.ask(&format!("member resume fourth.test {}", ben.uid()))?;
+    let refusal = operator.fail("member approve fourth.test ben-of-the-fourth")?;
+    ensure!(refusal.contains("does not wait for approval"), "{refusal}");
+    let tried = operator.ask("member erase fourth.test ben-of-the-fourth --dry-run")?;
+    ensure!(tried["aliases"] == 1 && tried["devices"] == 1, "{tried}");
+    let report = operator.ask("member erase fourth.test ben-of-the-fourth")?;
+    ensure!(report["erased"] == true, "{report}");
+    let fourth = cluster.gateway(1).at("fourth.test");
+    ensure!(fourth.try_login(ben.account()).await.is_err(), "an erased member logs in");
+    let refusal = operator.fail("member show fourth.test ben-of-the-fourth")?;
+    ensure!(refusal.contains("no member has the alias"), "{refusal}");
+
+    let issuer = play_issuer()?;
+    let made = operator
+        .ask(&format!("provider create fourth.test corp --label Corp --issuer {issuer} --client-id 1"))?;
+    ensure!(made["jwks_uri"] == format!("{issuer}/keys"), "{made}");
+    let tested = operator.ask("provider test fourth.test corp")?;
+    ensure!(tested["ok"] == true, "{tested}");
+    ensure!(operator.ask("provider refresh fourth.test corp")?["keys"] == 1, "no keys");
+    operator.ask("provider remove fourth.test corp")?;
+    ensure!(operator.ask("provider list fourth.test")? == serde_json::json!([]), "it is still there");
+    cluster.passed()
+}
+
+/// A provider with a configuration and a key, until the test ends.
+fn play_issuer() -> Result<String> {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").context("open a port")?;
+    let url = format!("http://{}", listener.local_addr().context("ask for the port")?);
+    let configuration = serde_json::json!({
+        "issuer": url, "authorization_endpoint": format!("{url}/login"), "token_endpoint": format!("{url}/token"),
+        "jwks_uri": format!("{url}/keys"),
+    });
+    // The example of RFC 8037.
+    let key = serde_json::json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": "k",
+                                             "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }] });
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+            let asks_for_keys = lines.next().is_some_and(|line| line.contains("/keys"));
+            // The rest of the head.
+            lines.by_ref().take_while(|line| !line.is_empty()).for_each(drop);
+            let body = if asks_for_keys { key.to_string() } else { configuration.to_string() };
+            let head =
+                format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+            let _ = (&stream).write_all(format!("{head}{body}").as_bytes());
+        }
+    });
+    Ok(url)
 }

@@ -7,6 +7,7 @@
 mod accidents;
 mod acme;
 mod administration;
+mod api_properties;
 mod bad_input;
 mod bodies;
 mod causal;

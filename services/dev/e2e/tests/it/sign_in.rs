@@ -176,6 +176,7 @@ async fn a_person_of_a_provider_joins() -> Result<()> {
             ..ClaimRules::default()
         },
         nonce: None,
+        keys_since: 0,
     };
     provider.validate()?;
     let mut tx = cluster.store.admin().await?;

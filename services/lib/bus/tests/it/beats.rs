@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis::cmd;
-use tmtp_bus::Beat;
+use tmtp_bus::{Beat, GatewayState};
 
 use crate::support::{Place, event, gateway, persist, worker};
 
@@ -42,6 +42,31 @@ async fn another_server_process_is_a_loss() {
     assert_eq!(bus.worker_beat(id, 2, 3).await.unwrap(), INTACT);
     place.redis.restart_empty().unwrap();
     assert_eq!(persist("a beat", async || bus.worker_beat(id, 3, 4).await).await, LOST);
+}
+
+/// Goal: a gateway hears whether it is to have links, and how it stands is known until it has left; method: two gateways,
+/// one of which is drained and taken back.
+#[tokio::test]
+async fn gateways_are_drained() {
+    let place = Place::new().await;
+    let bus = &place.bus;
+    let (one, two) = (gateway(1), gateway(2));
+    assert!(!bus.report_gateway(one, 7, false).await.unwrap());
+    bus.ask_to_drain(one, true).await.unwrap();
+    assert!(bus.report_gateway(one, 0, true).await.unwrap());
+    assert!(!bus.report_gateway(two, 3, false).await.unwrap());
+    let drained = GatewayState { links: 0, is_drained: true, drain_wanted: true };
+    let serving = GatewayState { links: 3, ..GatewayState::default() };
+    assert_eq!(
+        bus.gateway_states(&[two, one, gateway(3)]).await.unwrap(),
+        [serving, drained, GatewayState::default()]
+    );
+    bus.ask_to_drain(one, false).await.unwrap();
+    assert!(!bus.report_gateway(one, 0, true).await.unwrap());
+    bus.ask_to_drain(one, true).await.unwrap();
+    bus.gateway_leave(one).await.unwrap();
+    assert_eq!(bus.gateway_states(&[one]).await.unwrap(), [GatewayState::default()]);
+    assert!(bus.gateway_states(&[]).await.unwrap().is_empty());
 }
 
 /// Goal: leases are listed until they are given up or taken, and a gateway's stream goes with its lease; method: two

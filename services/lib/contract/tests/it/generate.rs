@@ -159,7 +159,12 @@ fn talk() -> BoxedStrategy<Command> {
 }
 
 fn member_status() -> impl Strategy<Value = MemberStatus> {
-    prop::sample::select(vec![MemberStatus::Active, MemberStatus::Suspended, MemberStatus::Deactivated])
+    prop::sample::select(vec![
+        MemberStatus::Active,
+        MemberStatus::Suspended,
+        MemberStatus::Deactivated,
+        MemberStatus::Pending,
+    ])
 }
 
 fn admin_request() -> BoxedStrategy<AdminRequest> {
@@ -170,6 +175,10 @@ fn admin_request() -> BoxedStrategy<AdminRequest> {
         (uid(), text(), option::of(text()), option::of(any::<i64>()))
             .prop_map(|(uid, reason, notice, until)| AdminChange::Suspend { uid, reason, notice, until }),
         uid().prop_map(|uid| AdminChange::Online { uid }),
+        uid().prop_map(|uid| AdminChange::Erase { uid }),
+        text().prop_map(|gid| AdminChange::DeleteGroup { gid }),
+        (uid(), any::<bool>(), vec(text(), 0..3), vec(text(), 0..3))
+            .prop_map(|(uid, admits, names, groups)| AdminChange::Decide { uid, admits, names, groups }),
         (uid(), node()).prop_map(|(uid, node)| AdminChange::DropQueue { uid, node }),
         (uid(), node()).prop_map(|(uid, node)| AdminChange::RevokeNode { uid, node }),
         (uid(), text()).prop_map(|(uid, alias)| AdminChange::AddAlias { uid, alias }),

@@ -135,7 +135,8 @@ variants!(Command {
 });
 variants!(AdminChange {
     SiteChanged, MemberStatus { .. }, Suspend { .. }, Online { .. }, DropQueue { .. }, RevokeNode { .. },
-    AddAlias { .. }, DropAlias { .. }, Reserve { .. }, Release { .. }, Places { .. }, Disconnect { .. }
+    AddAlias { .. }, DropAlias { .. }, Reserve { .. }, Release { .. }, Places { .. }, Decide { .. }, Erase { .. },
+    DeleteGroup { .. }, Disconnect { .. }
 });
 variants!(AdminAnswer { Done { .. }, Refused { .. } });
 variants!(AdminOutcome { Site, Member { .. }, Changed, Online { .. }, Places { .. }, Closed { .. } });

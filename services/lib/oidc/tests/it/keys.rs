@@ -38,6 +38,28 @@ async fn rotation() {
     assert_eq!(gone, Err(Error::UnknownKey));
 }
 
+/// Goal: a key that a provider has withdrawn ends when somebody asks for that, with one fetch, and without asking at the
+/// latest after the usual age; method: a provider of the site that wants keys newer than those that are there.
+#[tokio::test]
+async fn withdrawn() {
+    let (old, new) = (Pair::p256(), Pair::ed());
+    let server = Server::start(document(&[old.jwk("old"), new.jwk("new")])).await;
+    let verifier = Verifier::new(keys(eager()));
+    let verify = async |pair: &Pair, kid: &str, keys_since: i64| {
+        let [provider] = at(&server);
+        let providers = [Provider { keys_since, ..provider }];
+        verifier.verify(&pair.token(kid, &claims()), &providers, NOW).await.map(|identity| identity.subject)
+    };
+    assert!(verify(&old, "old", 0).await.is_ok());
+    server.answer(200, document(&[new.jwk("new")]));
+    assert!(verify(&old, "old", 1).await.is_ok(), "they were fetched after that");
+    assert_eq!(server.asked(), 1);
+    let later = std::time::SystemTime::now() + Duration::from_secs(2);
+    let later = later.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs().cast_signed();
+    assert_eq!(verify(&old, "old", later).await, Err(Error::UnknownKey));
+    assert!(verify(&new, "new", 0).await.is_ok());
+}
+
 /// Goal: made-up keys cost a provider next to nothing, and tokens that are wrong in other ways nothing at all; method:
 /// many at once, with the usual pause.
 #[tokio::test]

@@ -36,5 +36,6 @@ pub fn provider() -> Provider {
         audiences: vec!["client-1".into()],
         claims: ClaimRules::default(),
         nonce: None,
+        keys_since: 0,
     }
 }

@@ -1,8 +1,10 @@
 //! Invites of a site. Whoever joins with one does so in the registration's transaction, which is the worker's; here is
 //! what admins and the built-in issuer do with them.
 
+use std::collections::HashSet;
+
 use data_encoding::HEXLOWER;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tmtp_domain::{InviteId, InviteState, InviteUse, SiteId, Uid};
@@ -44,7 +46,7 @@ impl InviteRecord {
 }
 
 /// An invite to be.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NewInvite {
     /// Its id, the caller's random choice.
     pub id: InviteId,
@@ -77,15 +79,6 @@ pub struct InviteFilter<'a> {
     pub external_id: Option<&'a str>,
     /// Older than this one.
     pub after: Option<InviteId>,
-}
-
-/// What becomes of somebody who waits for approval.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Approval {
-    /// They are in.
-    Approve,
-    /// They are not, and the use is given back.
-    Deny,
 }
 
 /// Somebody who joined with an invite.
@@ -202,6 +195,29 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Which of these invites are there.
+    pub async fn invites_there(&self, site: SiteId, ids: &[InviteId]) -> Result<HashSet<InviteId>, Error> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+        let query = "SELECT invite_id FROM invite WHERE site_id = $1 AND invite_id = ANY($2)";
+        let there: Vec<Uuid> = sqlx::query_scalar(query).bind(site.0).bind(ids).fetch_all(&self.pool).await?;
+        Ok(there.into_iter().map(InviteId).collect())
+    }
+
+    /// The groups of the invites with which a member waits for approval.
+    pub async fn awaited_groups(&self, site: SiteId, uid: Uid) -> Result<Vec<String>, Error> {
+        let groups: Vec<Vec<String>> = sqlx::query_scalar(
+            "SELECT i.groups FROM invite_use u JOIN invite i USING (site_id, invite_id)
+             WHERE u.site_id = $1 AND u.uid = $2 AND u.state = 'pending' ORDER BY u.at",
+        )
+        .bind(site.0)
+        .bind(uid.0.as_slice())
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(groups.concat())
+    }
+}
+
 impl AdminTx {
     /// Makes invites, all or none, with one statement. In the order of `invites`.
     pub async fn create_invites(
@@ -262,37 +278,6 @@ impl AdminTx {
         .bind(id.0)
         .bind(hash.as_slice())
         .bind(expires_at)
-        .fetch_optional(&mut *self.tx)
-        .await?;
-        row.as_ref().map(record).transpose()
-    }
-
-    /// Decides about somebody who waits for approval. `None`: nobody of this id waits with this invite. What becomes of
-    /// the member is for the worker to say.
-    pub async fn settle_joined(
-        &mut self,
-        site: SiteId,
-        id: InviteId,
-        uid: Uid,
-        approval: Approval,
-    ) -> Result<Option<InviteRecord>, Error> {
-        let (state, completed) = match approval {
-            Approval::Approve => ("completed", 1),
-            Approval::Deny => ("denied", 0),
-        };
-        let row = sqlx::query(concat!(
-            "WITH settled AS (
-                 UPDATE invite_use SET state = $4
-                 WHERE site_id = $1 AND invite_id = $2 AND uid = $3 AND state = 'pending' RETURNING 1)
-             UPDATE invite SET pending = pending - 1, completed = completed + $5
-             WHERE site_id = $1 AND invite_id = $2 AND EXISTS (SELECT FROM settled) RETURNING ",
-            columns!()
-        ))
-        .bind(site.0)
-        .bind(id.0)
-        .bind(uid.0.as_slice())
-        .bind(state)
-        .bind(completed)
         .fetch_optional(&mut *self.tx)
         .await?;
         row.as_ref().map(record).transpose()

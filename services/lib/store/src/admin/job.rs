@@ -74,6 +74,8 @@ pub struct Job {
     pub error: Option<String>,
     /// The key with which it was asked for; `None` when nobody asked.
     pub created_by: Option<Uuid>,
+    /// Secrets that only that key opens, until they are erased.
+    pub sealed: Option<String>,
     /// When it was asked for (ms since 1970).
     pub created_at: i64,
     /// When it was begun (ms since 1970).
@@ -95,6 +97,8 @@ pub struct NewJob<'a> {
     pub input: &'a str,
     /// The key with which it is asked for.
     pub created_by: Option<Uuid>,
+    /// Secrets that only that key opens.
+    pub sealed: Option<&'a str>,
 }
 
 /// A job that is one's own to do, until the lease ends.
@@ -165,15 +169,23 @@ pub struct JobFilter<'a> {
 /// The columns of [`Job`].
 macro_rules! columns {
     () => {
-        "job_id, site_id, kind, state, cancelling, done, total, result::text AS result, error, created_by,
+        columns!("result")
+    };
+    ($result:literal) => {
+        concat!(
+            "job_id, site_id, kind, state, cancelling, done, total, (",
+            $result,
+            ")::text AS result, error,
+         created_by, sealed,
          (extract(epoch FROM created_at) * 1000)::bigint AS created_ms,
          (extract(epoch FROM started_at) * 1000)::bigint AS started_ms,
          (extract(epoch FROM finished_at) * 1000)::bigint AS finished_ms"
+        )
     };
 }
 
 impl Store {
-    /// Jobs, the newest first, behind `after`.
+    /// Jobs, the newest first, behind `after`. Their results come without `rows`, which may be long.
     pub async fn jobs(
         &self,
         filter: JobFilter<'_>,
@@ -183,7 +195,7 @@ impl Store {
         let sites: Option<Vec<Uuid>> = filter.sites.map(|sites| sites.iter().map(|site| site.0).collect());
         let rows = sqlx::query(concat!(
             "SELECT ",
-            columns!(),
+            columns!("CASE WHEN jsonb_typeof(result -> 'rows') = 'array' THEN result - 'rows' ELSE result END"),
             " FROM job WHERE ($1::uuid[] IS NULL OR site_id = ANY($1)) AND ($2::text IS NULL OR state = $2)
               AND ($3::text IS NULL OR kind = $3)
               AND ($4::uuid IS NULL OR (created_at, job_id) < (SELECT created_at, job_id FROM job WHERE job_id = $4))
@@ -206,6 +218,18 @@ impl Store {
             .fetch_optional(&self.pool)
             .await?;
         row.as_ref().map(job).transpose()
+    }
+
+    /// Erases secrets of jobs that were asked for before `age`.
+    pub async fn forget_sealed(&self, age: Duration) -> Result<u64, Error> {
+        let done = sqlx::query(
+            "UPDATE job SET sealed = NULL
+             WHERE sealed IS NOT NULL AND created_at < now() - make_interval(secs => $1)",
+        )
+        .bind(age.as_secs_f64())
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected())
     }
 
     /// Takes the job that waits longest, or whose taker has let its lease end, of these kinds.
@@ -312,7 +336,7 @@ impl AdminTx {
     /// Asks for a job. `None`: the same is under way already.
     pub async fn create_job(&mut self, new: &NewJob<'_>) -> Result<Option<Job>, Error> {
         let row = sqlx::query(concat!(
-            "INSERT INTO job (job_id, site_id, kind, input, created_by) VALUES ($1, $2, $3, $4::jsonb, $5)
+            "INSERT INTO job (job_id, site_id, kind, input, created_by, sealed) VALUES ($1, $2, $3, $4::jsonb, $5, $6)
              ON CONFLICT DO NOTHING RETURNING ",
             columns!()
         ))
@@ -321,6 +345,7 @@ impl AdminTx {
         .bind(new.kind)
         .bind(new.input)
         .bind(new.created_by)
+        .bind(new.sealed)
         .fetch_optional(&mut *self.tx)
         .await?;
         row.as_ref().map(job).transpose()
@@ -354,6 +379,7 @@ fn job(row: &PgRow) -> Result<Job, Error> {
         result: row.try_get("result")?,
         error: row.try_get("error")?,
         created_by: row.try_get("created_by")?,
+        sealed: row.try_get("sealed")?,
         created_at: row.try_get("created_ms")?,
         started_at: row.try_get("started_ms")?,
         finished_at: row.try_get("finished_ms")?,

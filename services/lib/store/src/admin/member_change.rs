@@ -60,6 +60,32 @@ async fn set_status(
     .bind(status.as_str())
     .execute(&mut **tx)
     .await?;
+    match status {
+        MemberStatus::Active => settle_uses(site, uid, "completed", tx).await,
+        MemberStatus::Deactivated => settle_uses(site, uid, "denied", tx).await,
+        MemberStatus::Suspended | MemberStatus::Pending => Ok(()),
+    }
+}
+
+/// What was decided about somebody who waited counts for the invite: a use that was denied is given back.
+async fn settle_uses(
+    site: SiteId,
+    uid: Uid,
+    state: &str,
+    tx: &mut Transaction<'static, Postgres>,
+) -> Result<(), Error> {
+    sqlx::query(
+        "WITH settled AS (
+             UPDATE invite_use SET state = $3 WHERE site_id = $1 AND uid = $2 AND state = 'pending'
+             RETURNING invite_id)
+         UPDATE invite i SET pending = i.pending - 1, completed = i.completed + ($3 = 'completed')::integer
+         FROM settled s WHERE i.site_id = $1 AND i.invite_id = s.invite_id",
+    )
+    .bind(site.0)
+    .bind(uid.0.as_slice())
+    .bind(state)
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tmtp_domain::{Endpoint, InviteCode, InviteId, InviteState, Provider, SiteId, Uid};
-use tmtp_store::{Approval, InviteFilter, InviteRecord, NewInvite, SignInCode};
+use tmtp_domain::{Endpoint, InviteCode, InviteId, InviteState, MemberStatus, Provider, SiteId, Uid};
+use tmtp_store::{Change, InviteFilter, InviteRecord, NewInvite, SignInCode};
 use uuid::Uuid;
 
 use crate::rig::Rig;
@@ -115,7 +115,7 @@ async fn approval() {
     let site = rig.create_site("a.example").await;
     let shard = rig.store.sites(&[site]).await.unwrap()[0].shard;
     let owned = shards.iter_mut().find(|owned| owned.shard == shard).unwrap();
-    let members = users.map(|uid| tmtp_store::Change::Member { site, uid });
+    let members = users.map(|uid| Change::Member { site, uid });
     rig.commit(owned, None, members.to_vec()).await.unwrap();
     let invite = NewInvite { alias: None, max_uses: 2, requires_approval: true, ..new_invite(site, 1) };
     let id = create(&rig, site, &[invite]).await[0].id();
@@ -131,15 +131,18 @@ async fn approval() {
     sqlx::query("UPDATE invite SET pending = 2").execute(&rig.pool).await.unwrap();
     assert_eq!(rig.store.invite(site, id).await.unwrap().unwrap().usage.state(0), InviteState::Used);
 
-    let settle = async |uid, approval| {
-        let mut tx = rig.store.admin().await.unwrap();
-        let settled = tx.settle_joined(site, id, uid, approval).await.unwrap();
-        tx.commit().await.unwrap();
-        settled.map(|invite| (invite.usage.uses_pending, invite.usage.uses_completed))
+    assert_eq!(rig.store.awaited_groups(site, users[0]).await.unwrap(), ["all of us", "it's \"two\""]);
+
+    let mut settle = async |uid: Uid, status| {
+        rig.commit(owned, None, vec![Change::MemberStatus { site, uid, status }]).await.unwrap();
+        let usage = rig.store.invite(site, id).await.unwrap().unwrap().usage;
+        (usage.uses_pending, usage.uses_completed)
     };
-    assert_eq!(settle(users[0], Approval::Approve).await, Some((1, 1)));
-    assert_eq!(settle(users[0], Approval::Deny).await, None, "it is decided");
-    assert_eq!(settle(users[1], Approval::Deny).await, Some((0, 1)));
+    assert_eq!(settle(users[0], MemberStatus::Pending).await, (2, 0));
+    assert_eq!(settle(users[0], MemberStatus::Active).await, (1, 1));
+    assert_eq!(settle(users[0], MemberStatus::Deactivated).await, (1, 1), "it is decided");
+    assert_eq!(settle(users[1], MemberStatus::Deactivated).await, (0, 1));
+    assert!(rig.store.awaited_groups(site, users[0]).await.unwrap().is_empty());
     let states: Vec<String> =
         rig.store.joined(site, id, 10).await.unwrap().into_iter().map(|joined| joined.state).collect();
     assert_eq!(states, ["completed", "denied"]);

@@ -10,7 +10,7 @@ use crate::rig::{ENDED, LONG, Rig};
 async fn ask(rig: &Rig, id: u128) {
     let mut tx = rig.store.admin().await.unwrap();
     let id = Uuid::from_u128(id);
-    let new = NewJob { id, site: None, kind: "test", input: r#"{"a": 1}"#, created_by: None };
+    let new = NewJob { id, site: None, kind: "test", input: r#"{"a": 1}"#, created_by: None, sealed: None };
     assert_eq!(tx.create_job(&new).await.unwrap().unwrap().state, JobState::Queued);
     tx.commit().await.unwrap();
 }

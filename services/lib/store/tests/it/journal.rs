@@ -1,7 +1,7 @@
 //! The journal, the receipts, and what a spill does to both.
 
 use tmtp_domain::{ShardId, SiteId};
-use tmtp_store::{ReceiptsFrom, Spill, Waiting};
+use tmtp_store::{DayUse, ReceiptsFrom, Spill, Waiting};
 use uuid::Uuid;
 
 use crate::rig::{Rig, inbox, message, uid};
@@ -112,6 +112,7 @@ async fn a_spill_can_be_repeated() {
         messages: vec![message(site, 1, 2)],
         inbox: vec![inbox(site, ann, 1, 1, 1), inbox(site, ben, 1, 1, 1)],
         receipts: Some((1_000, b"a".to_vec())),
+        usage: vec![DayUse { site, day: 20_000, messages: 1, octets: 10 }],
         ..Spill::default()
     };
     let second = Spill {
@@ -119,6 +120,7 @@ async fn a_spill_can_be_repeated() {
         inbox: vec![inbox(site, ann, 1, 1, 2)],
         acks: vec![crate::rig::ack(site, ben, 1, 1)],
         receipts: Some((2_000, b"b".to_vec())),
+        usage: vec![DayUse { site, day: 20_000, messages: 2, octets: 20 }],
         ..Spill::default()
     };
     for spill in [first, second] {
@@ -132,6 +134,11 @@ async fn a_spill_can_be_repeated() {
         sqlx::query_scalar("SELECT owed FROM message ORDER BY msg_id").fetch_all(&rig.pool).await.unwrap();
     assert_eq!(owed, [1, 1]);
     assert_eq!(rig.count("SELECT count(*) FROM receipts").await, 2);
+    let used = rig.store.usage(Some(&[site]), ("1970-01-01", "2999-12-31"), None, 9).await.unwrap();
+    assert_eq!(
+        (used.len(), used[0].day.as_str(), used[0].messages, used[0].octets),
+        (1, "2024-10-04", 3, 30)
+    );
     let waiting = Waiting { journal: 1, messages: 2, inbox: 2, ..Waiting::default() };
     assert_eq!(rig.store.waiting().await.unwrap(), waiting);
 }

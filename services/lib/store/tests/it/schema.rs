@@ -39,6 +39,7 @@ const TABLES: &[&str] = &[
     "site_certificate",
     "site_domain",
     "site_policy_history",
+    "usage_day",
     "worker",
 ];
 /// Tables that belong to no site: the bookkeeping of shards and of the deployment, and what may concern several sites.

@@ -12,6 +12,8 @@ use super::{Changed, Refused};
 const MEMBER_SUSPENDED: &str = "member suspended";
 /// What a client is told whose member has been deactivated.
 const MEMBER_DEACTIVATED: &str = "member deactivated";
+/// Why a member is neither suspended nor resumed.
+const WAITS: &str = "the member waits for approval: approve or deny it";
 
 impl Home {
     pub(super) fn member_status(
@@ -21,15 +23,18 @@ impl Home {
         status: MemberStatus,
     ) -> Result<Changed, Refused> {
         let member = self.members.get_mut(&(site, uid)).ok_or_else(Refused::no_member)?;
+        if member.status == MemberStatus::Pending && status != MemberStatus::Pending {
+            return Err(Refused::conflict(WAITS));
+        }
         let before = std::mem::replace(&mut member.status, status);
         let nodes: Vec<NodeNum> = member.nodes.iter().map(|node| node.num).collect();
         if before != status {
             self.changes.push(Change::MemberStatus { site, uid, status });
         }
         match status {
-            MemberStatus::Active | MemberStatus::Pending => {}
+            MemberStatus::Active => {}
             MemberStatus::Suspended => self.close_member(site, uid, MEMBER_SUSPENDED),
-            MemberStatus::Deactivated => {
+            MemberStatus::Deactivated | MemberStatus::Pending => {
                 self.close_member(site, uid, MEMBER_DEACTIVATED);
                 for node in nodes {
                     self.forget_queue(NodeKey { site, uid, node });
@@ -48,8 +53,10 @@ impl Home {
         notice: Option<&str>,
     ) -> Result<Changed, Refused> {
         let member = self.members.get_mut(&(site, uid)).ok_or_else(Refused::no_member)?;
-        if member.status == MemberStatus::Deactivated {
-            return Err(Refused::conflict("the member is deactivated"));
+        match member.status {
+            MemberStatus::Deactivated => return Err(Refused::conflict("the member is deactivated")),
+            MemberStatus::Pending => return Err(Refused::conflict(WAITS)),
+            MemberStatus::Active | MemberStatus::Suspended => {}
         }
         let status = MemberStatus::Suspended;
         let before = std::mem::replace(&mut member.status, status);

@@ -10,10 +10,10 @@ pub struct Needs<'c> {
     pub users: Vec<Uid>,
     /// Names.
     pub names: Vec<&'c str>,
-    /// A group, with its members.
-    pub group: Option<&'c str>,
-    /// Whether a group knows this member by this alias.
-    pub known: Option<(Uid, &'c str)>,
+    /// Groups, with their members.
+    pub groups: Vec<&'c str>,
+    /// Whether a group knows a member by an alias.
+    pub known: Vec<(Uid, &'c str)>,
 }
 
 impl<'c> Needs<'c> {
@@ -23,6 +23,7 @@ impl<'c> Needs<'c> {
             AdminChange::MemberStatus { uid, .. }
             | AdminChange::Suspend { uid, .. }
             | AdminChange::Online { uid }
+            | AdminChange::Erase { uid }
             | AdminChange::DropQueue { uid, .. }
             | AdminChange::RevokeNode { uid, .. }
             | AdminChange::Disconnect { uid, .. } => Self { users: vec![*uid], ..Self::default() },
@@ -30,9 +31,17 @@ impl<'c> Needs<'c> {
                 Self { users: vec![*uid], names: vec![alias], ..Self::default() }
             }
             AdminChange::DropAlias { uid, alias } => {
-                // What Postgres does not take is no alias, and so no group's.
-                let known = tmtp_domain::Alias::parse(alias).is_ok().then_some((*uid, alias.as_str()));
+                let known = known(*uid, std::slice::from_ref(alias));
                 Self { users: vec![*uid], names: vec![alias], known, ..Self::default() }
+            }
+            AdminChange::Decide { uid, names, groups, .. } => Self {
+                users: vec![*uid],
+                names: names.iter().chain(groups).map(String::as_str).collect(),
+                groups: groups.iter().map(String::as_str).collect(),
+                known: known(*uid, names),
+            },
+            AdminChange::DeleteGroup { gid } => {
+                Self { names: vec![gid], groups: vec![gid], ..Self::default() }
             }
             AdminChange::Reserve { name } | AdminChange::Release { name } => {
                 Self { names: vec![name], ..Self::default() }
@@ -40,9 +49,15 @@ impl<'c> Needs<'c> {
             AdminChange::Places { gid, add, drop, .. } => Self {
                 users: add.iter().map(|place| place.uid).chain(drop.iter().copied()).collect(),
                 names: add.iter().map(|place| &*place.alias).chain([&**gid]).collect(),
-                group: Some(gid),
-                known: None,
+                groups: vec![gid],
+                known: Vec::new(),
             },
         }
     }
+}
+
+/// What Postgres does not take is no alias, and so no group's.
+fn known(uid: Uid, names: &[String]) -> Vec<(Uid, &str)> {
+    let aliases = names.iter().filter(|name| tmtp_domain::Alias::parse(name).is_ok());
+    aliases.map(|name| (uid, name.as_str())).collect()
 }

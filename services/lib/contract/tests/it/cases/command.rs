@@ -79,6 +79,16 @@ fn admin() -> Vec<Case> {
             asked(AdminChange::MemberStatus { uid: uid(0x40), status: MemberStatus::Deactivated }),
         ),
         one(
+            "v1/command/admin_approve",
+            "a member that waits is let in",
+            asked(AdminChange::Decide {
+                uid: uid(0x40),
+                admits: true,
+                names: vec!["Ann Bell".into()],
+                groups: vec!["The team".into()],
+            }),
+        ),
+        one(
             "v1/command/admin_suspend",
             "a member is suspended for a while",
             asked(AdminChange::Suspend {
@@ -87,6 +97,12 @@ fn admin() -> Vec<Case> {
                 notice: Some("call us".into()),
                 until: Some(1_790_000_000_000),
             }),
+        ),
+        one("v1/command/admin_erase", "a member ends", asked(AdminChange::Erase { uid: uid(0x40) })),
+        one(
+            "v1/command/admin_ungroup",
+            "a group ends",
+            asked(AdminChange::DeleteGroup { gid: "The team".into() }),
         ),
         one(
             "v1/command/admin_online",
