@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::admin::{AdminRecord, Suspension, change_member, see_nodes, settle_admin};
 use crate::look::write_looks;
+use crate::policy::{PolicyChange, change_policy_row};
 use crate::{Error, Store, StoredBody};
 
 /// What one batch does to the shards it touches: all of it, or nothing.
@@ -168,6 +169,8 @@ pub enum Change {
         /// It.
         name: String,
     },
+    /// A row changes because of a site's rules.
+    Policy(PolicyChange),
     /// A request of an admin was carried out.
     Admin(Box<AdminRecord>),
     /// No message refers to this body any more, if one ever did; it is to be removed.
@@ -340,6 +343,7 @@ impl<'c> Rows<'c> {
             | Change::DropInbox { .. }
             | Change::NameReserved { .. }
             | Change::NameGone { .. }
+            | Change::Policy(_)
             | Change::Admin(_) => {}
         }
     }
@@ -405,6 +409,7 @@ async fn change_rows(commit: &Commit, tx: &mut Transaction<'static, Postgres>) -
         match change {
             Change::CopyInbox { .. } => copy_inbox(change, tx).await?,
             Change::Admin(record) => settle_admin(record, tx).await?,
+            Change::Policy(change) => change_policy_row(change, tx).await?,
             other => change_member(other, tx).await?,
         }
     }

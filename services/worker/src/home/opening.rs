@@ -50,7 +50,13 @@ impl Home {
         }
         if !repeated {
             let nodes = vec![Node { num, secret }];
-            let member = Member { uid, status: MemberStatus::Active, nodes, revoked: Vec::new() };
+            let member = Member {
+                uid,
+                status: MemberStatus::Active,
+                nodes,
+                revoked: Vec::new(),
+                flags: tmtp_domain::MemberFlags::default(),
+            };
             self.members.insert((site, uid), member);
             self.changes.push(Change::Member { site, uid });
             self.changes.push(Change::Node { site, uid, num, secret, label });

@@ -135,7 +135,7 @@ variants!(Command {
 });
 variants!(AdminChange {
     SiteChanged, MemberStatus { .. }, Suspend { .. }, Online { .. }, DropQueue { .. }, RevokeNode { .. },
-    AddAlias { .. }, DropAlias { .. }, Reserve { .. }, Release { .. }, Places { .. }, Disconnect { .. }
+    AddAlias { .. }, DropAlias { .. }, Reserve { .. }, Release { .. }, Places { .. }, GroupRule { .. }, MemberFlags { .. }, Disconnect { .. }
 });
 variants!(AdminAnswer { Done { .. }, Refused { .. } });
 variants!(AdminOutcome { Site, Member { .. }, Changed, Online { .. }, Places { .. }, Closed { .. } });

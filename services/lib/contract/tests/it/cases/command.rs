@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use tmtp_contract::{
     AdminChange, AdminRequest, Attach, AuditNote, Body, BodyRef, Command, CommandEntry, DataInfo, Digest,
-    Envelope, NewPlace, Once, Showing, VERSION, Versioned,
+    Envelope, NewPlace, Once, SetAway, Showing, VERSION, Versioned,
 };
 use tmtp_domain::{
-    BodyId, Epoch, GatewayId, GroupEdit, KeyId, MemberStatus, MsgId, NodeNum, OhiAct, OhiItem, Recipient,
-    RecipientKind, RequestId, SessionId, SiteId,
+    Away, BodyId, Epoch, GatewayId, GroupEdit, GroupMode, GroupRule, KeyId, MemberStatus, MsgId, NodeNum,
+    OhiAct, OhiItem, Recipient, RecipientKind, RequestId, SessionId, SiteId,
 };
 
 use super::{Case, TRACE, Value, counting, hash, uid, uuid, written};
@@ -132,6 +132,34 @@ fn admin() -> Vec<Case> {
                 add: vec![NewPlace { uid: uid(0x40), alias: "Ann Bell".into() }],
                 drop: vec![uid(0x50)],
             }),
+        ),
+        one(
+            "v1/command/admin_group_rule",
+            "a group is one where only some post",
+            asked(AdminChange::GroupRule {
+                gid: "the group".into(),
+                rule: GroupRule { mode: GroupMode::Announce, posters: [uid(0x40)].into() },
+            }),
+        ),
+        one(
+            "v1/command/admin_member_flags",
+            "a member receives only, and is away",
+            asked(AdminChange::MemberFlags {
+                uid: uid(0x40),
+                receive_only: Some(true),
+                away: Some(SetAway::Away {
+                    away: Away {
+                        text: "back on Monday".into(),
+                        until: Some(1_790_000_000_000),
+                        delegate: Some(uid(0x50)),
+                    },
+                }),
+            }),
+        ),
+        one(
+            "v1/command/admin_member_back",
+            "a member is there again",
+            asked(AdminChange::MemberFlags { uid: uid(0x40), receive_only: None, away: Some(SetAway::Back) }),
         ),
     ]
 }
