@@ -65,7 +65,9 @@ pub(crate) struct Worker {
 /// A shard: a part of all sites.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Shard {
-    shard: u16,
+    /// Its number.
+    #[serde(rename = "shard")]
+    number: u16,
     /// The worker that owns it.
     #[schema(required = true)]
     owner: Option<WorkerRef>,
@@ -96,7 +98,7 @@ pub(crate) async fn show(caller: Caller<may::ReadCluster>) -> Shown<Cluster> {
         .map(|shard| {
             let backlog = backlog.get(&shard.shard).copied().unwrap_or_default();
             Shard {
-                shard: shard.shard.0,
+                number: shard.shard.0,
                 owner: shard.owner.map(|worker| WorkerRef::of(worker.0)),
                 epoch: shard.epoch.0,
                 commits: shard.commits,

@@ -1,5 +1,7 @@
 //! Groups of a site, and who belongs to them.
 
+mod rule;
+
 use axum::Json;
 use axum::http::{StatusCode, Uri};
 use serde::{Deserialize, Serialize};
@@ -19,6 +21,7 @@ use crate::api::page::{List, Listing, PageParams};
 use crate::api::payload::{Payload, Place, Sent};
 use crate::api::time::Time;
 use crate::api::uid::UidText;
+use crate::api::words::{GroupModeWord, Word};
 use crate::api::{Api, Problem};
 
 /// Members that one request may add and drop: everybody in the group is told of each.
@@ -28,7 +31,7 @@ const CHANGES_MAX: usize = 100;
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
-        .routes(routes!(show, delete))
+        .routes(routes!(show, rule::update, delete))
         .routes(routes!(list_members, change_members))
 }
 
@@ -42,6 +45,11 @@ pub(crate) struct GroupShown {
     members: i64,
     /// How many are invited and have not joined.
     invited: i64,
+    /// How it is used.
+    #[schema(inline)]
+    mode: GroupModeWord,
+    /// Who posts where not all do.
+    posters: Vec<UidText>,
 }
 
 /// A group to be.
@@ -131,6 +139,8 @@ impl GroupShown {
             created_at: Time(record.created_at),
             members: record.joined,
             invited: record.invited,
+            mode: Word(record.rule.mode),
+            posters: record.rule.posters.into_iter().map(UidText).collect(),
         }
     }
 }

@@ -4,6 +4,7 @@ mod aliases;
 mod devices;
 mod erase;
 mod life;
+mod rules;
 mod show;
 mod update;
 
@@ -26,6 +27,7 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(show::list))
         .routes(routes!(show::show, update::update, erase::erase))
+        .routes(routes!(rules::update))
         .routes(routes!(life::suspend))
         .routes(routes!(life::resume))
         .routes(routes!(life::deactivate))
@@ -57,6 +59,11 @@ pub(crate) struct Member {
     /// The suspension, if it is suspended.
     #[schema(required = true)]
     suspension: Option<MemberSuspension>,
+    /// It gets messages and cannot send any.
+    receive_only: bool,
+    /// What is set for the time that it is away, if it is. Over when `until` is.
+    #[schema(required = true)]
+    away: Option<MemberAway>,
     created_at: Time,
     /// When a session of it began or ended last, to the minute.
     #[schema(required = true)]
@@ -76,6 +83,19 @@ pub(crate) struct MemberSuspension {
     until: Option<Time>,
 }
 
+/// That a member is away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct MemberAway {
+    /// What those who write to it are told.
+    text: String,
+    /// When it is there again.
+    #[schema(required = true)]
+    until: Option<Time>,
+    /// Who gets copies.
+    #[schema(required = true)]
+    delegate: Option<UidText>,
+}
+
 impl Member {
     fn of(record: &MemberRecord) -> Self {
         let suspension = (record.status == tmtp_domain::MemberStatus::Suspended).then(|| MemberSuspension {
@@ -90,6 +110,12 @@ impl Member {
             aliases: record.aliases.clone(),
             devices: record.devices,
             suspension,
+            receive_only: record.flags.receive_only,
+            away: record.flags.away.as_ref().map(|away| MemberAway {
+                text: away.text.clone(),
+                until: away.until.map(Time),
+                delegate: away.delegate.map(UidText),
+            }),
             created_at: Time(record.created_at),
             last_seen_at: record.last_seen_at.map(Time),
         }

@@ -82,6 +82,10 @@ pub struct Delivery {
     pub receipts_max: usize,
     /// Members that stay cached per shard.
     pub members_max: usize,
+    /// How often messages are looked for that have waited too long, and devices that are quiet, at sites whose policy has
+    /// a rule for that.
+    #[serde(with = "Humantime")]
+    pub expiry_every: Duration,
 }
 
 impl Default for Delivery {
@@ -96,6 +100,7 @@ impl Default for Delivery {
             dedupe_window: Duration::from_mins(15),
             receipts_max: 4_000_000,
             members_max: 20_000,
+            expiry_every: Duration::from_mins(1),
         }
     }
 }
@@ -192,6 +197,7 @@ impl tmtp_chassis::Config for Config {
                 self.postgres.connections_max >= 3,
                 "postgres.connections_max must be at least 3: for commits, heartbeats and housekeeping",
             ),
+            (!self.delivery.expiry_every.is_zero(), "delivery.expiry_every must be longer than nothing"),
             (!self.sweep.every.is_zero(), "sweep.every must be longer than nothing"),
         ];
         problems.extend(rules.iter().filter(|(holds, _)| !holds).map(|(_, text)| (*text).to_owned()));

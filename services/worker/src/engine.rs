@@ -10,6 +10,7 @@ mod isolate;
 mod persist;
 mod shards;
 mod tell;
+mod upkeep;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -105,6 +106,7 @@ pub struct Engine {
     /// Traces of messages that are on their way, when commands are traced.
     traces: HashMap<MsgId, String>,
     progress_at: Instant,
+    upkeep_at: Instant,
 }
 
 impl Engine {
@@ -141,6 +143,7 @@ impl Engine {
             numbers: HashMap::new(),
             traces: HashMap::new(),
             progress_at: Instant::now(),
+            upkeep_at: Instant::now(),
         }
     }
 
@@ -220,6 +223,10 @@ impl Engine {
         self.resume_deferred().await;
         self.limit_receipts();
         self.spill_what_is_due().await;
+        if self.upkeep_at.elapsed() >= self.config.delivery.expiry_every {
+            self.upkeep_at = Instant::now();
+            self.upkeep().await;
+        }
         if self.progress_at.elapsed() >= PROGRESS_EVERY {
             self.progress_at = Instant::now();
             self.commit_and_tell(true).await;

@@ -10,11 +10,13 @@
 //! | receipts of requests | the journal and `receipts` |
 //! | sessions, presence | the gateways, which attach them again |
 //! | how often members posted and pinged, and strangers guessed codes of invites, lately | nothing: counted anew |
+//! | how much waits, where a policy limits that | rows and queues |
 //! | members, groups | rows; a cache, true as long as the shard is ours |
 
 mod admin;
 mod decide;
 mod deliver;
+mod expire;
 mod groups;
 mod ohi;
 mod opening;
@@ -39,7 +41,7 @@ use tmtp_domain::{
 use tmtp_store::{Change, Looks, OwnedShard, Settled, ShardCommit, Subject};
 
 pub use deliver::ReadPage;
-pub use policy::wants_for_policy;
+pub use expire::{Old, Quiet, SITE, expired_ids};
 use receipts::Receipts;
 use session::Session;
 pub use session::Window;
@@ -113,6 +115,14 @@ pub struct Facts {
     pub known: HashSet<(SiteId, Uid, String)>,
     /// Whose the names are that look like those that the batch is to make.
     pub looks: Looks,
+    /// The oldest aliases of members, as far as the batch asks for them.
+    pub aliases: HashMap<(SiteId, Uid), String>,
+    /// To how many groups members belong.
+    pub places: HashMap<(SiteId, Uid), u32>,
+    /// Members (first) to whom another one (second) has written, or who are in a group with it.
+    pub acquainted: HashSet<(SiteId, Uid, Uid)>,
+    /// Whose the sessions are that the batch opens.
+    pub opening: HashMap<SessionKey, Uid>,
     /// Requests of admins that were carried out before.
     pub settled: HashMap<(KeyId, String), Settled>,
     /// Invites that registrations name.
@@ -129,6 +139,10 @@ impl Facts {
         self.names.extend(more.names);
         self.known.extend(more.known);
         self.looks.extend(more.looks);
+        self.aliases.extend(more.aliases);
+        self.places.extend(more.places);
+        self.acquainted.extend(more.acquainted);
+        self.opening.extend(more.opening);
         self.settled.extend(more.settled);
         self.invites.extend(more.invites);
         self.used_tokens.extend(more.used_tokens);
@@ -155,6 +169,16 @@ pub struct Wanted {
     pub names: HashSet<(SiteId, String)>,
     /// What names look like.
     pub looks: HashSet<(SiteId, String)>,
+    /// The oldest aliases of members.
+    pub aliases: HashSet<(SiteId, Uid)>,
+    /// To how many groups members belong.
+    pub places: HashSet<(SiteId, Uid)>,
+    /// What waits in rows for members.
+    pub member_backlogs: HashSet<(SiteId, Uid)>,
+    /// What waits in rows at sites.
+    pub site_backlogs: HashSet<SiteId>,
+    /// Whether another one (second) has written to a member (first), or is in a group with it.
+    pub acquainted: HashSet<(SiteId, Uid, Uid)>,
     /// Groups.
     pub groups: HashSet<(SiteId, String)>,
     /// Sites.
@@ -179,6 +203,11 @@ impl Wanted {
         self.members.retain(|key| asked.members.insert(*key));
         self.names.retain(|key| asked.names.insert(key.clone()));
         self.looks.retain(|key| asked.looks.insert(key.clone()));
+        self.aliases.retain(|key| asked.aliases.insert(*key));
+        self.places.retain(|key| asked.places.insert(*key));
+        self.member_backlogs.retain(|key| asked.member_backlogs.insert(*key));
+        self.site_backlogs.retain(|key| asked.site_backlogs.insert(*key));
+        self.acquainted.retain(|key| asked.acquainted.insert(*key));
         self.groups.retain(|key| asked.groups.insert(key.clone()));
         self.sites.retain(|key| asked.sites.insert(*key));
         self.bodies.retain(|key| asked.bodies.insert(*key));
@@ -190,6 +219,11 @@ impl Wanted {
         !(self.members.is_empty()
             && self.names.is_empty()
             && self.looks.is_empty()
+            && self.aliases.is_empty()
+            && self.places.is_empty()
+            && self.acquainted.is_empty()
+            && self.member_backlogs.is_empty()
+            && self.site_backlogs.is_empty()
             && self.groups.is_empty()
             && self.sites.is_empty()
             && self.bodies.is_empty()
@@ -270,6 +304,7 @@ pub struct Home {
     lately: policy::Lately,
     guesses: registration::Guesses,
     usage: usage::Usage,
+    backlogs: policy::Backlogs,
 }
 
 impl Home {
@@ -309,6 +344,7 @@ impl Home {
             lately: policy::Lately::default(),
             guesses: registration::Guesses::default(),
             usage: usage::Usage::default(),
+            backlogs: policy::Backlogs::default(),
         }
     }
 
@@ -359,6 +395,11 @@ impl Home {
     /// Takes members that were loaded.
     pub fn learn(&mut self, site: SiteId, member: Member) {
         self.members.insert((site, member.uid), member);
+    }
+
+    /// A member is cached.
+    pub fn knows(&self, site: SiteId, uid: Uid) -> bool {
+        self.members.contains_key(&(site, uid))
     }
 
     /// Takes a group that was loaded.
@@ -517,6 +558,7 @@ impl Home {
         let owed = self.owed.entry((site, message.id)).or_default();
         if *owed == 0 {
             self.owed_bytes += weight(message);
+            self.backlogs.queued(site, message);
         }
         *owed += nodes;
         self.owed_bytes += PLACE_OCTETS.saturating_mul(usize::try_from(nodes).unwrap_or(usize::MAX));
@@ -537,6 +579,7 @@ impl Home {
         });
         if last {
             self.owed.remove(&owed);
+            self.backlogs.gone(key.site, &queued.message);
             self.owed_bytes = self.owed_bytes.saturating_sub(weight(&queued.message));
             if let tmtp_contract::Body::Stored(body) = queued.message.body {
                 self.changes.push(Change::BodyFree { site: key.site, body: stored(body) });

@@ -40,6 +40,8 @@ tmtp_chassis::metrics! {
         spills_total: IntCounter,
         /// Messages that became rows.
         spilled_messages_total: IntCounter,
+        /// Messages that were dropped for somebody because they had waited too long.
+        messages_expired_total: IntCounter,
         /// Parts of spills that the database did not take; messages among them are parked. Each is a bug, or a foreign
         /// hand.
         spill_refused_total: IntCounter,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use tmtp_domain::{InviteState, MemberStatus, Registration, Role, Scope, SiteStatus};
+use tmtp_domain::{GroupMode, InviteState, MemberStatus, Registration, Role, Scope, SiteStatus};
 use tmtp_store::{AcmeState, CertificateSource, JobState, SiteKind};
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
@@ -43,6 +43,7 @@ macro_rules! vocabularies {
 vocabularies! {
     StatusWord = SiteStatus [Active, Suspended, Deleted];
     MemberStatusWord = MemberStatus [Active, Suspended, Deactivated, Pending];
+    GroupModeWord = GroupMode [Free, Closed, Moderated, Announce, Open];
     KindWord = SiteKind [Live, Sandbox];
     JobStateWord = JobState [Queued, Running, Done, Failed, Cancelled];
     InviteStateWord = InviteState [Pending, Active, Used, Expired, Revoked];

@@ -7,10 +7,10 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tmtp_contract::{Envelope, Event};
+use tmtp_contract::{AdminAnswer, AdminChange, AdminRequest, AuditNote, Command, Envelope, Event, Once};
 use tmtp_domain::{
-    BodyId, Epoch, GatewayId, MsgId, NodeSecret, Policy, Registration, SessionId, ShardId, Site, SiteId,
-    SiteStatus, Uid,
+    BodyId, Epoch, GatewayId, KeyId, MsgId, NodeSecret, Policy, Registration, RequestId, SessionId, ShardId,
+    Site, SiteId, SiteStatus, Uid,
 };
 use tmtp_gateway::session::{Cause, Count, Exit, Held, Host, Intake, Limits, Output, Session, Trace, Turn};
 use tmtp_store::{OwnedShard, Recovery};
@@ -48,6 +48,9 @@ pub struct Pure {
     holds: bool,
     /// What the home says is not heard.
     loses: bool,
+    /// Changes of admins so far, and what they were told.
+    asked: u128,
+    answers: Vec<AdminAnswer>,
 }
 
 /// A client's connection.
@@ -216,6 +219,8 @@ impl Pure {
             refuses: false,
             holds: false,
             loses: false,
+            asked: 0,
+            answers: Vec::new(),
         }
     }
 
@@ -321,7 +326,7 @@ impl Pure {
             }
             self.settle();
             if due.is_none() {
-                return;
+                return self.upkeep();
             }
             // What is due and does not go away must not stop the clock.
             self.now += Duration::from_millis(1);
@@ -396,16 +401,45 @@ impl Pure {
         self.turn(link, Session::socket_closed);
     }
 
+    /// An admin changes something, and is told what came of it.
+    pub fn administer(&mut self, change: AdminChange) -> AdminAnswer {
+        self.asked += 1;
+        let once = Once { key: KeyId(Uuid::from_u128(1)), text: self.asked.to_string(), digest: [0; 32] };
+        let note = AuditNote { action: "story".into(), target: "story".into(), from: "story".into() };
+        let request = AdminRequest { id: RequestId(Uuid::from_u128(self.asked)), once, note, change };
+        let command = Command::Admin(Box::new(request));
+        let envelope = Envelope { site: SITE, session: SessionId(0), seq: 0, trace: None, command };
+        self.decide(gateway(0), envelope);
+        self.settle();
+        self.answers.pop().expect("every change is answered")
+    }
+
+    /// What a worker does by the clock.
+    fn upkeep(&mut self) {
+        let now = self.time();
+        let world = World { sites: &self.sites, facts: &mut self.facts };
+        self.home.expire(now, Vec::new(), &world);
+        self.commit(now);
+        self.settle();
+    }
+
+    fn time(&self) -> Now {
+        Now { nanos: START + u64::try_from(self.now.as_nanos()).expect("a story of some centuries") }
+    }
+
     /// What a worker does: decide, commit, tell.
     fn decide(&mut self, gateway: GatewayId, envelope: Envelope) {
-        let nanos = START + u64::try_from(self.now.as_nanos()).expect("a story of some centuries");
-        let now = Now { nanos };
+        let now = self.time();
         if std::mem::take(&mut self.refuses) {
             self.home.refuse_command(gateway, &envelope, now);
         } else {
             let mut world = World { sites: &self.sites, facts: &mut self.facts };
             self.home.apply(now, gateway, envelope, &mut world);
         }
+        self.commit(now);
+    }
+
+    fn commit(&mut self, now: Now) {
         if let Some(commit) = self.home.take_commit(false).expect("effects can be written") {
             self.home.committed(&commit, now);
         }
@@ -449,8 +483,7 @@ impl Pure {
                 self.to(gateway, session, |session, turn| session.lost(turn, seq));
             }
             Event::Probe { session } => self.to(gateway, session, Session::probe),
-            // Nobody administers this cluster.
-            Event::Admin { .. } => {}
+            Event::Admin { answer, .. } => self.answers.push(answer),
             Event::Rehome { .. } => {
                 let here: Vec<usize> =
                     (0..self.links.len()).filter(|link| self.links[*link].gateway == gateway).collect();

@@ -38,12 +38,16 @@ impl Pair {
 
     /// A new one: P-256.
     pub fn p256() -> Self {
-        Self::P256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a test's own keys and server"))
+        Self::P256(
+            EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a test's own keys and server"),
+        )
     }
 
     /// A new one: P-384.
     pub fn p384() -> Self {
-        Self::P384(EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).expect("a test's own keys and server"))
+        Self::P384(
+            EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).expect("a test's own keys and server"),
+        )
     }
 
     /// A new one: Ed25519.
@@ -86,10 +90,13 @@ impl Pair {
         match self {
             Self::Rsa(pair) => {
                 let mut octets = vec![0; pair.public_modulus_len()];
-                pair.sign(&signature::RSA_PKCS1_SHA256, &random, text, &mut octets).expect("a test's own keys and server");
+                pair.sign(&signature::RSA_PKCS1_SHA256, &random, text, &mut octets)
+                    .expect("a test's own keys and server");
                 octets
             }
-            Self::P256(pair) | Self::P384(pair) => pair.sign(&random, text).expect("a test's own keys and server").as_ref().to_vec(),
+            Self::P256(pair) | Self::P384(pair) => {
+                pair.sign(&random, text).expect("a test's own keys and server").as_ref().to_vec()
+            }
             Self::Ed(pair) => pair.sign(text).as_ref().to_vec(),
         }
     }
@@ -124,7 +131,8 @@ pub struct Server {
 impl Server {
     /// Serves the document at every path, until the test ends.
     pub async fn start(document: String) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a test's own keys and server");
+        let listener =
+            tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a test's own keys and server");
         let server = Self {
             address: listener.local_addr().expect("a test's own keys and server"),
             answer: Arc::new(Mutex::new((StatusCode::OK, document))),
@@ -135,7 +143,9 @@ impl Server {
             server.answer.lock().clone()
         };
         let router = Router::new().fallback(get(show)).with_state(server.clone());
-        tokio::spawn(async move { axum::serve(listener, router).await.expect("a test's own keys and server") });
+        tokio::spawn(
+            async move { axum::serve(listener, router).await.expect("a test's own keys and server") },
+        );
         server
     }
 

@@ -25,7 +25,7 @@ impl Session {
             (Phase::New, _) => self.quit(t, Reason::Order, ""),
             (Phase::Greeted, Request::TmtpRev { .. }) => self.quit(t, Reason::Order, quit::REPETITION),
             (Phase::Greeted | Phase::SigningIn(_) | Phase::Opening(_), _) => {
-                self.quit(t, Reason::Order, quit::UNAUTHENTICATED)
+                self.quit(t, Reason::Order, quit::UNAUTHENTICATED);
             }
         }
     }

@@ -6,7 +6,7 @@
 //! the API may repeat its request: neither makes it happen twice.
 
 use serde::{Deserialize, Serialize};
-use tmtp_domain::{KeyId, MemberStatus, NodeNum, RequestId, Uid};
+use tmtp_domain::{Away, GroupRule, KeyId, MemberStatus, NodeNum, RequestId, Uid};
 
 /// A change with who asks for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -192,6 +192,29 @@ pub enum AdminChange {
         #[serde(rename = "g")]
         gid: String,
     },
+    /// Gives a group another rule.
+    #[serde(rename = "rule")]
+    GroupRule {
+        /// The group's name, unchecked.
+        #[serde(rename = "g")]
+        gid: String,
+        /// The rule.
+        #[serde(rename = "r")]
+        rule: GroupRule,
+    },
+    /// Sets what a member may do, and whether it is away.
+    #[serde(rename = "flags")]
+    MemberFlags {
+        /// Who.
+        #[serde(rename = "u")]
+        uid: Uid,
+        /// Whether it only receives; `None` leaves that as it is.
+        #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+        receive_only: Option<bool>,
+        /// Whether it is away; `None` leaves that as it is.
+        #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+        away: Option<SetAway>,
+    },
     /// Closes sessions of a member. Its devices may log in again at once.
     #[serde(rename = "disconnect")]
     Disconnect {
@@ -201,6 +224,21 @@ pub enum AdminChange {
         /// Only at this node; `None` for all of them.
         #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
         node: Option<NodeNum>,
+    },
+}
+
+/// Whether a member is to be away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SetAway {
+    /// It is there again.
+    #[serde(rename = "b")]
+    Back,
+    /// It is away.
+    #[serde(rename = "a")]
+    Away {
+        /// What those who write to it are told, and the rest.
+        #[serde(rename = "a")]
+        away: Away,
     },
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Alias, NameHolder, Refusal, Uid};
+use crate::{Alias, GroupMode, GroupRule, NameHolder, PolicyRefusal, Refusal, Uid};
 
 /// Members of a group at most, those that have left or were dropped included.
 pub const GROUP_MEMBERS_MAX: usize = 10_000;
@@ -34,6 +34,7 @@ pub struct Membership {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Group {
     members: BTreeMap<Uid, Membership>,
+    rule: GroupRule,
 }
 
 /// What a `member` message tells.
@@ -141,7 +142,17 @@ pub struct Edited {
 impl Group {
     /// A group of these members.
     pub fn new(members: impl IntoIterator<Item = (Uid, Membership)>) -> Self {
-        Self { members: members.into_iter().collect() }
+        Self { members: members.into_iter().collect(), rule: GroupRule::default() }
+    }
+
+    /// What its admins have set.
+    pub fn rule(&self) -> &GroupRule {
+        &self.rule
+    }
+
+    /// Gives it another rule.
+    pub fn set_rule(&mut self, rule: GroupRule) {
+        self.rule = rule;
     }
 
     /// What a user is to it.
@@ -179,9 +190,18 @@ impl Group {
         self.members.is_empty()
     }
 
-    /// The user may write to it.
-    pub fn admits(&self, uid: Uid) -> bool {
-        matches!(self.status(uid), Some(GroupStatus::Joined | GroupStatus::Invited))
+    /// The user may write to the group, which is called `gid`.
+    pub fn check_post(&self, gid: &str, uid: Uid) -> Result<(), Refusal> {
+        let status = self.status(uid);
+        let is_inside = matches!(status, Some(GroupStatus::Joined | GroupStatus::Invited));
+        let is_stranger = status.is_none() && self.rule.mode == GroupMode::Open;
+        if !is_inside && !is_stranger {
+            return Err(Refusal::GroupOutsider(uid));
+        }
+        if !self.rule.lets_post(uid) {
+            return Err(PolicyRefusal::GroupPost(gid.to_owned()).into());
+        }
+        Ok(())
     }
 
     fn status(&self, uid: Uid) -> Option<GroupStatus> {
@@ -225,6 +245,7 @@ pub fn invite(
     if group.status(sender) != Some(GroupStatus::Joined) {
         return Err(Refusal::InviteByOutsider(sender));
     }
+    group.rule.check_invite(gid, sender)?;
     let changes = match group.status(invitee) {
         Some(GroupStatus::Joined) => return Err(Refusal::AlreadyJoined(to.to_owned())),
         Some(GroupStatus::Invited) => Vec::new(),
@@ -321,6 +342,7 @@ fn leave(
         if group.status(sender) != Some(GroupStatus::Joined) {
             return Err(Refusal::DropByOutsider(sender));
         }
+        group.rule.check_drop(gid, sender)?;
         GroupStatus::Barred
     };
     let change =

@@ -23,6 +23,7 @@ mod access;
 mod alias;
 mod certificate;
 pub mod group;
+mod group_rule;
 mod host;
 mod id;
 mod invite;
@@ -42,6 +43,7 @@ pub use access::{Role, Scope};
 pub use alias::Alias;
 pub use certificate::{CertificateContent, SiteCertificate, covers, seal_context};
 pub use group::{GROUP_MEMBERS_MAX, Group, GroupAct, GroupEdit, GroupStatus, Invitation, Membership};
+pub use group_rule::{GroupMode, GroupRule, POSTERS_MAX};
 pub use host::parse_host;
 pub use id::{
     BodyId, CertificateId, Epoch, GatewayId, IdError, InviteId, KeyId, MsgId, NodeNum, NodeSecret, RequestId,
@@ -49,7 +51,7 @@ pub use id::{
 };
 pub use invite::{InviteCode, InviteCodeError, InviteState, InviteUse};
 pub use key::{KeyMode, KeySecret};
-pub use member::{Member, MemberStatus, NODES_MAX, Node};
+pub use member::{Away, Member, MemberFlags, MemberStatus, NODES_MAX, Node};
 pub use name::{NameHolder, claim, ping};
 pub use policy::{Policy, PolicyRefusal};
 pub use posted::Posted;

@@ -58,6 +58,33 @@ pub struct Member {
     pub nodes: Vec<Node>,
     /// Numbers of devices that were revoked.
     pub revoked: Vec<NodeNum>,
+    /// What admins have set of it.
+    pub flags: MemberFlags,
+}
+
+/// What admins set of a single member.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct MemberFlags {
+    /// It gets messages and cannot send any: no posts, pings and invitations.
+    #[serde(rename = "r", default)]
+    pub receive_only: bool,
+    /// It is away.
+    #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+    pub away: Option<Away>,
+}
+
+/// That a member is away.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Away {
+    /// What those who write to it are told: what a ping can say.
+    #[serde(rename = "t")]
+    pub text: String,
+    /// Until when (ms since 1970); `None` until it is set otherwise.
+    #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<i64>,
+    /// Who gets copies of what names the member.
+    #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
+    pub delegate: Option<Uid>,
 }
 
 /// A device of a user.

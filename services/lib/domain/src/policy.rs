@@ -4,23 +4,36 @@
 //! Reading is lenient, because processes of several releases read the same document; whoever lets people write one
 //! compares its fields with those of [`Policy::default`], and asks [`Policy::validate`].
 
+mod attachment;
 mod claims;
+mod correct;
+mod fields;
 mod like;
+mod pings;
+mod posts;
 mod rate;
 mod refusal;
+mod waiting;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use attachment::{Attachment, attachments};
 pub use claims::{Claims, FRONT_MAX, claims};
+pub use correct::{Own, corrected};
 pub use like::{is_like, skeletons};
+pub use pings::FailedPings;
+pub use posts::{PostPolicy, SenderTruth};
 pub use rate::Recent;
 pub use refusal::PolicyRefusal;
+pub use waiting::{Backlog, Expired, UndeliveredPolicy};
 
 use crate::{Alias, NODES_MAX, parse_uid};
 
 /// Entries of a list at most.
 pub const LIST_MAX: usize = 1_000;
+/// Attachments that a limit may allow at most.
+const ATTACHMENTS_MAX: u32 = 1_000;
 /// Requests that are counted at most: the home remembers the time of each.
 pub const RATE_MAX: u32 = 1_000;
 
@@ -38,6 +51,8 @@ pub struct Policy {
     pub pings: PingPolicy,
     /// Who sees who is online.
     pub presence: PresencePolicy,
+    /// Messages that wait for devices.
+    pub undelivered: UndeliveredPolicy,
     /// Devices.
     pub devices: DevicePolicy,
     /// Single members.
@@ -88,49 +103,10 @@ pub struct GroupPolicy {
     pub invite: Allowed,
     /// Who may drop others from groups. Leaving is always allowed.
     pub drop: Allowed,
-}
-
-/// Rules for posts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
-pub struct PostPolicy {
-    /// Whether posts may have notes (PostNotify), by which clients forward messages.
-    pub forwarding: bool,
-    /// Most recipients of a post, those of the note included; a group counts as one. Null: as many as fit.
+    /// Most groups that a member belongs to by making or joining them; those that admins put it into count, and are not
+    /// refused. Null: any number.
     #[schema(minimum = 1)]
-    pub recipients_max: Option<u32>,
-    /// Most octets of a post's data, all that is attached and the note included. Null: what the deployment takes.
-    #[schema(minimum = 1)]
-    pub octets_max: Option<u64>,
-    /// Most posts of a member within a minute. Null: any number.
-    #[schema(minimum = 1, maximum = 1000)]
-    pub per_minute: Option<u32>,
-    /// What becomes of a post whose JSON object at the front (its datahead) names as its sender, in `alias`, `cc[].by` or
-    /// `cc[].byuid`, somebody else than the member who sends it. Clients believe these fields.
-    pub sender_truth: SenderTruth,
-}
-
-/// What becomes of a post that lies about its sender.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SenderTruth {
-    /// Nobody looks.
-    #[default]
-    Off,
-    /// It is refused; so is one whose datahead cannot be read, or has more than 65,536 octets.
-    Refuse,
-}
-
-impl Default for PostPolicy {
-    fn default() -> Self {
-        Self {
-            forwarding: true,
-            recipients_max: None,
-            octets_max: None,
-            per_minute: None,
-            sender_truth: SenderTruth::Off,
-        }
-    }
+    pub per_member: Option<u32>,
 }
 
 /// Rules for pings.
@@ -142,11 +118,15 @@ pub struct PingPolicy {
     /// Most pings of a member within 24 hours. Null: any number.
     #[schema(minimum = 1, maximum = 1000)]
     pub per_day: Option<u32>,
+    /// Most pings of a member in a row, within 24 hours, that fail: that are to nobody's alias, or to members of whom none
+    /// has written to it since (a ping, an invitation or a post to its uid). Null: any number.
+    #[schema(minimum = 1, maximum = 1000)]
+    pub failed_max: Option<u32>,
 }
 
 impl Default for PingPolicy {
     fn default() -> Self {
-        Self { allowed: true, per_day: None }
+        Self { allowed: true, per_day: None, failed_max: None }
     }
 }
 
@@ -171,11 +151,21 @@ pub struct DevicePolicy {
     /// Most devices of a member. Those that there are already stay.
     #[schema(minimum = 1, maximum = 100)]
     pub per_member: u16,
+    /// Days without a login after which a device counts as quiet: its user is warned, in a ping from the site. Null: never.
+    #[schema(minimum = 1, maximum = 3650)]
+    pub quiet_days: Option<u16>,
+    /// Days after the warning, after which what waits for a device that is still quiet is dropped, and what comes after it.
+    #[schema(minimum = 1, maximum = 3650)]
+    pub quiet_grace_days: u16,
 }
 
 impl Default for DevicePolicy {
     fn default() -> Self {
-        Self { per_member: u16::try_from(NODES_MAX).unwrap_or(u16::MAX) }
+        Self {
+            per_member: u16::try_from(NODES_MAX).unwrap_or(u16::MAX),
+            quiet_days: None,
+            quiet_grace_days: 7,
+        }
     }
 }
 
@@ -220,9 +210,39 @@ impl Policy {
         let counted = |most: Option<u32>| most.is_none_or(|most| (1..=RATE_MAX).contains(&most));
         let rate = || format!("give a number from 1 to {RATE_MAX}, or null for no limit");
         expect(counted(posts.per_minute), "posts.per_minute".to_owned(), rate());
+        expect(
+            posts.attachment_octets_max != Some(0),
+            "posts.attachment_octets_max".to_owned(),
+            positive.to_owned(),
+        );
+        let attachments = posts.attachments_max.is_none_or(|most| most <= ATTACHMENTS_MAX);
+        expect(attachments, "posts.attachments_max".to_owned(), range((0, ATTACHMENTS_MAX)));
+        expect(few(&posts.attachment_types), "posts.attachment_types".to_owned(), too_many());
+        for (index, ending) in posts.attachment_types.iter().enumerate() {
+            let is_ending = !ending.trim().is_empty() && !ending.contains(['.', '/', ':']);
+            let text = "give the ending of a file name, without the dot".to_owned();
+            expect(is_ending, format!("posts.attachment_types[{index}]"), text);
+        }
+        expect(self.groups.per_member != Some(0), "groups.per_member".to_owned(), positive.to_owned());
         expect(counted(self.pings.per_day), "pings.per_day".to_owned(), rate());
+        expect(counted(self.pings.failed_max), "pings.failed_max".to_owned(), rate());
         let devices = (1..=NODES_MAX).contains(&usize::from(self.devices.per_member));
         expect(devices, "devices.per_member".to_owned(), range((1, 100)));
+        let days = |days: u16| (1..=waiting::DAYS_MAX).contains(&days);
+        let of_days = || range((1, waiting::DAYS_MAX.into()));
+        let quiet = self.devices.quiet_days.is_none_or(days);
+        expect(quiet, "devices.quiet_days".to_owned(), of_days());
+        expect(days(self.devices.quiet_grace_days), "devices.quiet_grace_days".to_owned(), of_days());
+        let waiting = &self.undelivered;
+        for (path, most) in [
+            ("undelivered.member_messages_max", waiting.member_messages_max),
+            ("undelivered.member_octets_max", waiting.member_octets_max),
+            ("undelivered.site_messages_max", waiting.site_messages_max),
+            ("undelivered.site_octets_max", waiting.site_octets_max),
+        ] {
+            expect(most != Some(0), path.to_owned(), positive.to_owned());
+        }
+        expect(waiting.days_max.is_none_or(days), "undelivered.days_max".to_owned(), of_days());
         expect(few(&self.members.receive_only), "members.receive_only".to_owned(), too_many());
         for (index, uid) in self.members.receive_only.iter().enumerate() {
             let path = format!("members.receive_only[{index}]");
@@ -261,17 +281,29 @@ mod tests {
                 lookalikes: false,
                 alias_changes: false,
             },
-            groups: GroupPolicy::default(),
+            groups: GroupPolicy { per_member: Some(0), ..GroupPolicy::default() },
             posts: PostPolicy {
                 forwarding: false,
                 recipients_max: Some(0),
                 octets_max: Some(0),
                 per_minute: Some(1_001),
                 sender_truth: SenderTruth::Refuse,
+                attachments_max: Some(1_001),
+                attachment_octets_max: Some(0),
+                attachment_types: vec!["pdf".to_owned(), ".jpg".to_owned()],
+                acquaintances: true,
             },
-            pings: PingPolicy { allowed: false, per_day: Some(0) },
+            pings: PingPolicy { allowed: false, per_day: Some(0), failed_max: Some(1_001) },
             presence: PresencePolicy { allowed: false },
-            devices: DevicePolicy { per_member: 101 },
+            undelivered: UndeliveredPolicy {
+                member_messages_max: Some(0),
+                member_octets_max: Some(0),
+                site_messages_max: Some(0),
+                site_octets_max: Some(0),
+                days_max: Some(3_651),
+                expired: Expired::Return,
+            },
+            devices: DevicePolicy { per_member: 101, quiet_days: Some(0), quiet_grace_days: 0 },
             members: MemberPolicy { receive_only: vec!["?".to_owned()] },
         };
         let paths: Vec<String> = policy.validate().into_iter().map(|(path, _)| path).collect();
@@ -283,8 +315,20 @@ mod tests {
                 "posts.recipients_max",
                 "posts.octets_max",
                 "posts.per_minute",
+                "posts.attachment_octets_max",
+                "posts.attachments_max",
+                "posts.attachment_types[1]",
+                "groups.per_member",
                 "pings.per_day",
+                "pings.failed_max",
                 "devices.per_member",
+                "devices.quiet_days",
+                "devices.quiet_grace_days",
+                "undelivered.member_messages_max",
+                "undelivered.member_octets_max",
+                "undelivered.site_messages_max",
+                "undelivered.site_octets_max",
+                "undelivered.days_max",
                 "members.receive_only[0]",
             ]
         );

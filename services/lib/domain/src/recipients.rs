@@ -95,9 +95,7 @@ impl Audience {
                 continue;
             }
             let group = group(&item.id).ok_or_else(|| Refusal::GroupNotFound(item.id.clone()))?;
-            if !group.admits(self.sender.uid) {
-                return Err(Refusal::GroupOutsider(self.sender.uid));
-            }
+            group.check_post(&item.id, self.sender.uid)?;
             let left_out = (item.kind == RecipientKind::GroupOthers).then_some(self.sender.uid);
             group.joined().filter(|uid| Some(*uid) != left_out).for_each(|uid| self.add(uid));
         }
@@ -155,6 +153,7 @@ mod tests {
             status: MemberStatus::Active,
             nodes: (1..=nodes).map(node).collect(),
             revoked: Vec::new(),
+            flags: crate::MemberFlags::default(),
         }
     }
 

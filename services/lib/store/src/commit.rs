@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::admin::{AdminRecord, Suspension, change_member, erase_gone, see_nodes, settle_admin};
 use crate::look::write_looks;
+use crate::policy::{PolicyChange, change_policy_row};
 use crate::registration::{Joining, join, note_guess};
 use crate::{Error, Store, StoredBody};
 
@@ -190,6 +191,8 @@ pub enum Change {
         /// Its name.
         gid: String,
     },
+    /// A row changes because of a site's rules.
+    Policy(PolicyChange),
     /// A request of an admin was carried out.
     Admin(Box<AdminRecord>),
     /// No message refers to this body any more, if one ever did; it is to be removed.
@@ -366,6 +369,7 @@ impl<'c> Rows<'c> {
             | Change::CodeGuessed { .. }
             | Change::MemberGone { .. }
             | Change::GroupGone { .. }
+            | Change::Policy(_)
             | Change::Admin(_) => {}
         }
     }
@@ -436,6 +440,7 @@ async fn change_rows(commit: &Commit, tx: &mut Transaction<'static, Postgres>) -
             Change::Admin(record) => settle_admin(record, tx).await?,
             Change::Joined(joining) => join(joining, tx).await?,
             Change::CodeGuessed { site } => note_guess(*site, tx).await?,
+            Change::Policy(change) => change_policy_row(change, tx).await?,
             other => change_member(other, tx).await?,
         }
     }

@@ -9,6 +9,7 @@ use tmtp_domain::{
 };
 use uuid::Uuid;
 
+use crate::policy::member_flags;
 use crate::{Error, Store, uid};
 
 impl Store {
@@ -17,7 +18,8 @@ impl Store {
         let sites: Vec<Uuid> = wanted.iter().map(|(site, _)| site.0).collect();
         let uids: Vec<&[u8]> = wanted.iter().map(|(_, uid)| uid.0.as_slice()).collect();
         let rows = sqlx::query(
-            "SELECT m.site_id, m.uid, m.status, n.num, n.secret, n.revoked_at IS NOT NULL
+            "SELECT m.site_id, m.uid, m.status, n.num, n.secret, n.revoked_at IS NOT NULL,
+                    m.receive_only, m.away_text, (extract(epoch FROM m.away_until) * 1000)::bigint AS away_ms, m.away_delegate
              FROM unnest($1::uuid[], $2::bytea[]) AS w (site_id, uid)
              JOIN member m ON m.site_id = w.site_id AND m.uid = w.uid
              JOIN node n ON n.site_id = m.site_id AND n.uid = m.uid
@@ -39,7 +41,9 @@ impl Store {
             };
             if members.last().is_none_or(|(last, member)| *last != site || member.uid != id) {
                 let status = row.try_get::<&str, _>(2)?.parse::<MemberStatus>().map_err(Error::Unreadable)?;
-                members.push((site, Member { uid: id, status, nodes: Vec::new(), revoked: Vec::new() }));
+                let flags = member_flags(&row)?;
+                members
+                    .push((site, Member { uid: id, status, nodes: Vec::new(), revoked: Vec::new(), flags }));
             }
             let is_revoked: bool = row.try_get(5)?;
             match members.last_mut() {
@@ -102,6 +106,10 @@ impl Store {
             };
             let group = groups.entry((SiteId(row.try_get(0)?), row.try_get(1)?)).or_default();
             group.set(uid(row.try_get(2)?)?, Membership { status, alias: row.try_get(4)? });
+        }
+        // Most groups have none.
+        for (place, rule) in self.group_rules(wanted).await? {
+            groups.entry(place).or_default().set_rule(rule);
         }
         Ok(groups)
     }

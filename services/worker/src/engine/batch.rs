@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use tmtp_bus::Read;
 use tmtp_contract::{AdminChange, Answer, Command, Envelope, Event};
-use tmtp_domain::{GatewayId, ShardId};
+use tmtp_domain::{GatewayId, ShardId, Uid};
 use tracing::Span;
 
 use super::isolate::Suspect;
 use super::persist::Loaded;
 use super::{Engine, kind, now};
-use crate::home::{Facts, Wanted, World, wants_for_policy};
+use crate::home::{Facts, SessionKey, Wanted, World};
 
 /// A command on its way to its home.
 struct Incoming {
@@ -153,14 +153,15 @@ impl Engine {
 
     /// Loads what a batch needs, and then what that leads to: the members of its groups, the owners of its names.
     async fn load_for(&mut self, incoming: &[Incoming]) -> Loaded {
-        let mut facts = Facts::default();
+        let opened = incoming.iter().filter_map(|one| opened(one.gateway, &one.envelope));
+        let mut facts = Box::new(Facts { opening: opened.collect(), ..Facts::default() });
         let mut asked = Wanted::default();
         loop {
             let mut wanted = Wanted::default();
             for one in incoming {
                 if let Some(home) = self.homes.get(&one.shard) {
                     home.wants(one.gateway, &one.envelope, &facts, &mut wanted);
-                    wants_for_policy(&one.envelope, &self.sites, &mut wanted);
+                    home.wants_for_policy(one.gateway, &one.envelope, &self.sites, &facts, &mut wanted);
                 }
             }
             // Nearly every batch ends here: what it needs is known.
@@ -169,7 +170,7 @@ impl Engine {
                 return Loaded::Ready(facts);
             }
             match self.load(wanted).await {
-                Loaded::Ready(more) => facts.extend(more),
+                Loaded::Ready(more) => facts.extend(*more),
                 other => return other,
             }
         }
@@ -210,4 +211,14 @@ impl Engine {
         }
         span
     }
+}
+
+/// Whose session a command opens.
+fn opened(gateway: GatewayId, envelope: &Envelope) -> Option<(SessionKey, Uid)> {
+    let uid = match &envelope.command {
+        Command::Register { uid, .. } | Command::Login { uid, .. } => *uid,
+        Command::Attach(attach) => attach.uid,
+        _ => return None,
+    };
+    Some(((gateway, envelope.session), uid))
 }

@@ -13,7 +13,7 @@ use crate::home::{Facts, Home, ReadPage, Wanted};
 /// How loading ended.
 pub(super) enum Loaded {
     /// The homes know what the batch needs.
-    Ready(Facts),
+    Ready(Box<Facts>),
     /// Something that the batch needs cannot be read, ever.
     Refused,
     /// The process ends.
@@ -25,6 +25,11 @@ struct Lists {
     members: Vec<(SiteId, Uid)>,
     names: Vec<(SiteId, String)>,
     looks: Vec<(SiteId, String)>,
+    aliases: Vec<(SiteId, Uid)>,
+    places: Vec<(SiteId, Uid)>,
+    acquainted: Vec<(SiteId, Uid, Uid)>,
+    member_backlogs: Vec<(SiteId, Uid)>,
+    site_backlogs: Vec<SiteId>,
     groups: Vec<(SiteId, String)>,
     sites: Vec<SiteId>,
     bodies: Vec<(SiteId, BodyId)>,
@@ -41,6 +46,11 @@ impl Lists {
             members: wanted.members.into_iter().collect(),
             names: wanted.names.into_iter().collect(),
             looks: wanted.looks.into_iter().collect(),
+            aliases: wanted.aliases.into_iter().collect(),
+            places: wanted.places.into_iter().collect(),
+            acquainted: wanted.acquainted.into_iter().collect(),
+            member_backlogs: wanted.member_backlogs.into_iter().collect(),
+            site_backlogs: wanted.site_backlogs.into_iter().collect(),
             groups: wanted.groups.into_iter().collect(),
             sites: wanted.sites.into_iter().collect(),
             bodies: wanted.bodies.into_iter().collect(),
@@ -70,7 +80,7 @@ impl Engine {
         let mut attempt = 0;
         loop {
             match self.try_load(&lists).await {
-                Ok(facts) => return Loaded::Ready(facts),
+                Ok(facts) => return Loaded::Ready(Box::new(facts)),
                 Err(error) if error.is_about_data() || matches!(error, Error::Unreadable(_)) => {
                     tracing::error!(
                         error = &error as &dyn std::error::Error,
@@ -111,6 +121,20 @@ impl Engine {
                 }
             }
         }
+        if !lists.member_backlogs.is_empty() {
+            for (site, uid, rows) in self.store.member_backlogs(&lists.member_backlogs).await? {
+                if let Some(home) = self.home_of(site) {
+                    home.learn_member_backlog(site, uid, rows);
+                }
+            }
+        }
+        if !lists.site_backlogs.is_empty() {
+            for (site, rows) in self.store.site_backlogs(&lists.site_backlogs).await? {
+                if let Some(home) = self.home_of(site) {
+                    home.learn_site_backlog(site, rows);
+                }
+            }
+        }
         for (site, body) in self.store.bodies_condemned(&lists.bodies).await? {
             if let Some(home) = self.home_of(site) {
                 home.learn_condemned(site, body);
@@ -122,6 +146,15 @@ impl Engine {
         }
         if !lists.looks.is_empty() {
             facts.looks = self.store.looks(&lists.looks).await?;
+        }
+        if !lists.aliases.is_empty() {
+            facts.aliases = self.store.own_aliases(&lists.aliases).await?;
+        }
+        if !lists.places.is_empty() {
+            facts.places = self.store.group_counts(&lists.places).await?;
+        }
+        if !lists.acquainted.is_empty() {
+            facts.acquainted = self.store.acquainted(&lists.acquainted).await?;
         }
         if !lists.settled.is_empty() {
             facts.settled = self.store.settled(&lists.settled).await?;

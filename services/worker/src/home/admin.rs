@@ -8,6 +8,7 @@ mod groups;
 mod members;
 mod names;
 mod needs;
+mod rules;
 
 use tmtp_contract::{AdminAnswer, AdminChange, AdminOutcome, AdminRefusal, AdminRequest, Event};
 use tmtp_domain::{SiteId, SiteStatus};
@@ -151,6 +152,10 @@ impl Home {
             AdminChange::DropAlias { uid, alias } => self.drop_alias(site, *uid, alias, world),
             AdminChange::Reserve { name } => self.reserve(site, name, world),
             AdminChange::Release { name } => self.release(site, name, world),
+            AdminChange::GroupRule { gid, rule } => self.rule_group(site, gid, rule, world),
+            AdminChange::MemberFlags { uid, receive_only, away } => {
+                self.flag_member(site, *uid, *receive_only, away.as_ref())
+            }
             AdminChange::Places { gid, founds, add, drop } => {
                 if *founds {
                     self.found_group(site, gid, world)?;

@@ -34,12 +34,7 @@ impl Home {
     /// loading, with the `facts` found so far, until nothing new is wanted.
     pub fn wants(&self, from: GatewayId, envelope: &Envelope, facts: &Facts, wanted: &mut Wanted) {
         let site = envelope.site;
-        let invite = match &envelope.command {
-            Command::Register { credentials: Some(credentials), .. } => {
-                registration::wants(site, credentials, facts, wanted)
-            }
-            _ => None,
-        };
+        let invite = registration::wants(envelope, facts, wanted);
         let mut member = |uid: Uid| {
             if !self.members.contains_key(&(site, uid)) {
                 wanted.members.insert((site, uid));
@@ -64,16 +59,10 @@ impl Home {
         match &envelope.command {
             Command::Register { uid, alias, credentials, .. } => {
                 users.push(*uid);
-                alias.as_deref().map(&mut name);
-                let identity = credentials.as_ref().and_then(|credentials| credentials.identity.as_ref());
-                identity.and_then(|identity| identity.alias.as_deref()).map(&mut name);
-                if let Some(invite) = invite {
-                    invite.alias.as_deref().map(&mut name);
-                    for gid in &invite.groups {
-                        name(gid);
-                        groups.push(gid);
-                    }
+                for text in registration::names(alias.as_deref(), credentials.as_deref(), invite) {
+                    name(text);
                 }
+                groups.extend(invite.into_iter().flat_map(|invite| &invite.groups).map(String::as_str));
             }
             Command::Login { uid, .. } => users.push(*uid),
             Command::Attach(attach) => users.push(attach.uid),
@@ -147,7 +136,7 @@ impl Home {
 
     /// Decides one command. What it needs has been loaded; what comes of it is in the outbox, the effects and the
     /// changes, and takes place in memory at once.
-    pub fn apply(&mut self, now: Now, gateway: GatewayId, envelope: Envelope, world: &mut World<'_>) {
+    pub fn apply(&mut self, now: Now, gateway: GatewayId, mut envelope: Envelope, world: &mut World<'_>) {
         if let Command::Present { epoch } = envelope.command {
             return self.gateway_is_present(gateway, epoch);
         }
@@ -176,16 +165,28 @@ impl Home {
         };
         session.expected += 1;
         let node = session.node;
-        if let Err(refusal) = self.check_policy(call, node, &envelope.command, world) {
-            self.orphan_data(call.site, &envelope.command);
-            self.hungry.insert(call.from);
-            return self.refuse(call, &refusal);
-        }
-        match envelope.command {
+        let others = match self.check_policy(call, node, &envelope.command, world) {
+            Ok(others) => others,
+            Err(refusal) => {
+                self.orphan_data(call.site, &envelope.command);
+                self.hungry.insert(call.from);
+                return self.refuse(call, &refusal);
+            }
+        };
+        Self::correct_sender(node, &mut envelope.command, world);
+        self.request(call, node, envelope.command, world);
+        self.note_contacts_of(call, node.uid, others, world);
+        self.outbox.done.insert(call.from, call.seq);
+        self.hungry.insert(call.from);
+    }
+
+    /// Decides what a session's node asks for.
+    fn request(&mut self, call: Call, node: NodeKey, command: Command, world: &mut World<'_>) {
+        match command {
             Command::Detach => self.end_session(call.from),
             Command::Acks { ids } => self.acks(call.from, node, &ids),
             Command::Post { digest, recipients, data, body, .. } => {
-                self.post(call, node, digest, &recipients, Payload { info: data, body });
+                self.post(call, node, digest, &recipients, Payload { info: data, body }, world);
             }
             Command::PostNotify {
                 digest,
@@ -201,7 +202,7 @@ impl Home {
                 let message = Payload { info: data, body };
                 let note = Payload { info: note, body: note_body };
                 let forward = Forward { recipients, note_recipients, for_not_self, message, note };
-                self.post_notify(call, node, digest, forward);
+                self.post_notify(call, node, digest, forward, world);
             }
             Command::Ping { digest, from, to, data, body } => {
                 self.ping(call, node, digest, (from, to), Payload { info: data, body }, world);
@@ -224,8 +225,6 @@ impl Home {
             | Command::Admin(_)
             | Command::Present { .. } => {}
         }
-        self.outbox.done.insert(call.from, call.seq);
-        self.hungry.insert(call.from);
     }
 
     /// Ends a command that cannot be applied, whatever it says, because the database does not take what comes of it.

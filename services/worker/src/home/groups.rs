@@ -1,7 +1,9 @@
 //! GroupInvite and GroupEdit. Who may do what is decided in `tmtp_domain`; here it takes place.
 
 use tmtp_contract::{Answer, Content, Digest};
-use tmtp_domain::{Audience, GroupAct, GroupEdit, Invitation, Membership, NameHolder, SiteId, Uid, group};
+use tmtp_domain::{
+    Audience, GroupAct, GroupEdit, GroupStatus, Invitation, Membership, NameHolder, SiteId, Uid, group,
+};
 use tmtp_store::Change;
 
 use super::decide::Call;
@@ -36,6 +38,7 @@ impl Home {
             self.changes.push(Change::Group { site: call.site, gid: gid.clone() });
         }
         for (uid, place) in invited.changes {
+            self.count_place(call.site, &gid, uid, &place, world);
             self.set_place(call.site, &gid, uid, place);
         }
         let audience = Audience::to_user(node.sender(), invited.invitee);
@@ -55,7 +58,7 @@ impl Home {
         digest: Digest,
         gid: String,
         edit: &GroupEdit,
-        world: &World<'_>,
+        world: &mut World<'_>,
     ) {
         let key = request_key(node, &digest);
         if self.receipts.get(&key, call.now).is_some() {
@@ -69,6 +72,7 @@ impl Home {
         };
         let (_, gid) = place;
         if let Some((uid, place)) = edited.change {
+            self.count_place(call.site, &gid, uid, &place, world);
             self.set_place(call.site, &gid, uid, place);
         }
         let news = Content::Member {
@@ -80,6 +84,18 @@ impl Home {
         let (msg_id, posted) = self.tell_group(call, node, &gid, news, edited.also);
         self.remember_request(key, msg_id, posted);
         self.answer(call, Answer::Done);
+    }
+
+    /// Counts a member's groups on, as far as this batch asks for them: the rows do not know the place yet.
+    fn count_place(&self, site: SiteId, gid: &str, uid: Uid, place: &Membership, world: &mut World<'_>) {
+        let before = self.groups.get(&(site, gid.to_owned())).and_then(|group| group.get(uid));
+        let had_joined = before.is_some_and(|place| place.status == GroupStatus::Joined);
+        let count = world.facts.places.entry((site, uid)).or_default();
+        match (had_joined, place.status == GroupStatus::Joined) {
+            (false, true) => *count += 1,
+            (true, false) => *count = count.saturating_sub(1),
+            _ => {}
+        }
     }
 
     pub(super) fn set_place(&mut self, site: SiteId, gid: &str, uid: Uid, place: Membership) {

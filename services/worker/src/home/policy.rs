@@ -1,139 +1,112 @@
 //! The site's policy: what of a member's request it does not allow. Asked before the protocol's own rules, and not for a
 //! request that has succeeded before. The texts are in `tmtp_domain::policy`.
-//!
-//! How often a member has posted and pinged lately is in memory only: a new owner of the shard counts from nothing.
+
+mod away;
+mod backlog;
+mod contacts;
+mod front;
+mod lately;
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 
-use bytes::Bytes;
-use tmtp_contract::{Body, Command, DataInfo, Digest, Envelope};
-use tmtp_domain::policy::{Allowed, Claims, FRONT_MAX, Recent, SenderTruth, claims, skeletons};
+use tmtp_contract::{Command, DataInfo, Digest, Envelope};
+use tmtp_domain::policy::{Allowed, SenderTruth, skeletons};
 use tmtp_domain::{
-    Alias, GroupEdit, NameHolder, OhiAct, Policy, PolicyRefusal, Refusal, Site, SiteId, Uid, claim, parse_uid,
+    Alias, GatewayId, GroupEdit, GroupStatus, NameHolder, OhiAct, Policy, PolicyRefusal, Refusal, Site,
+    SiteId, Uid, claim,
 };
 
+pub(super) use self::backlog::Backlogs;
+use self::contacts::{addressed, minds_contacts};
+use self::front::{Part, check_attachments, check_truth, correct, parts};
+pub(super) use self::lately::Lately;
+use self::lately::{DAY, MINUTE};
 use super::decide::Call;
 use super::receipts::request_key;
 use super::{Facts, Home, NodeKey, Wanted, World};
-
-/// Nanoseconds of what is counted by the minute, and by the day.
-const MINUTE: u64 = 60_000_000_000;
-const DAY: u64 = 24 * 60 * MINUTE;
-
-/// Of how many members it is known what they did lately, before those who did nothing are looked for.
-const FORGET_FROM: usize = 10_000;
-
-/// What members did lately, as far as a policy limits it.
-#[derive(Debug, Default)]
-pub(super) struct Lately {
-    posts: Counts,
-    pings: Counts,
-}
-
-/// When each member did something.
-#[derive(Debug, Default)]
-struct Counts {
-    members: HashMap<(SiteId, Uid), Recent>,
-    /// At how many members those are forgotten who did nothing.
-    forget_at: usize,
-}
-
-impl Counts {
-    fn take(&mut self, who: NodeKey, now: u64, most: u32, period: u64) -> bool {
-        if self.members.len() >= self.forget_at.max(FORGET_FROM) {
-            self.members.retain(|_, recent| !recent.forget(now, period));
-            self.forget_at = self.members.len() * 2;
-        }
-        self.members.entry((who.site, who.uid)).or_default().take(now, most, period)
-    }
-}
-
-/// Data of a post, as far as its datahead goes.
-struct Part<'c> {
-    info: &'c DataInfo,
-    body: &'c Body,
-    front: Option<&'c Bytes>,
-}
-
-impl Part<'_> {
-    /// What the datahead says of the sender; `None` when nobody can tell.
-    fn claims(&self) -> Option<Claims> {
-        if self.info.head == 0 {
-            return Some(Claims::default());
-        }
-        let head = usize::try_from(self.info.head).ok().filter(|_| self.info.head <= FRONT_MAX)?;
-        match self.body {
-            Body::Inline(octets) => claims(octets.get(..head)?),
-            Body::Stored(_) => claims(self.front.filter(|front| front.len() == head)?),
-            Body::Empty => None,
-        }
-    }
-}
-
-/// The data of a post.
-fn parts(command: &Command) -> Vec<Part<'_>> {
-    match command {
-        Command::Post { data, body, front, .. } => vec![Part { info: data, body, front: front.as_ref() }],
-        Command::PostNotify { data, body, front, note, note_body, note_front, .. } => vec![
-            Part { info: data, body, front: front.as_ref() },
-            Part { info: note, body: note_body, front: note_front.as_ref() },
-        ],
-        _ => Vec::new(),
-    }
-}
 
 impl Facts {
     /// A name is somebody's from now on, as far as this batch goes.
     pub(super) fn take_name(&mut self, site: SiteId, name: &str, holder: NameHolder) {
         self.names.insert((site, name.to_owned()), holder);
+        if let NameHolder::Member(uid) = holder {
+            self.aliases.entry((site, uid)).or_insert_with(|| name.to_owned());
+        }
         for look in skeletons(name) {
             self.looks.entry((site, look)).or_default().push(holder);
         }
     }
 }
 
-/// Adds to `wanted` what the policy of the site asks for and the home does not have: whose are the names that a post
-/// says it is from, and those that look like a new one?
-pub fn wants_for_policy<S: BuildHasher>(
-    envelope: &Envelope,
-    sites: &HashMap<SiteId, Site, S>,
-    wanted: &mut Wanted,
-) {
-    let site = envelope.site;
-    let Some(policy) = sites.get(&site).map(|site| &site.policy) else { return };
-    if !policy.names.lookalikes {
-        let chosen = match &envelope.command {
-            Command::Register { alias, .. } => alias.as_deref(),
-            Command::NewAlias { alias, .. } => Some(alias.as_str()),
-            Command::GroupInvite { gid, .. } => Some(gid.as_str()),
-            _ => None,
-        };
-        let looks = chosen.filter(|name| Alias::parse(name).is_ok()).map(skeletons);
-        wanted.looks.extend(looks.into_iter().flatten().map(|look| (site, look)));
-    }
-    if policy.posts.sender_truth != SenderTruth::Refuse {
-        return;
-    }
-    for claims in parts(&envelope.command).iter().filter_map(Part::claims) {
-        let names = claims.aliases.into_iter().filter(|alias| Alias::parse(alias).is_ok());
-        wanted.names.extend(names.map(|alias| (site, alias)));
-    }
-}
-
 impl Home {
-    /// Whether the policy allows the request.
+    /// Adds to `wanted` what the policy of the site asks for and the home does not have: whose are the names that a post
+    /// says it is from, and those that look like a new one? What is the sender's own alias, in how many groups is it, and
+    /// who has written to it?
+    pub fn wants_for_policy<S: BuildHasher>(
+        &self,
+        from: GatewayId,
+        envelope: &Envelope,
+        sites: &HashMap<SiteId, Site, S>,
+        facts: &Facts,
+        wanted: &mut Wanted,
+    ) {
+        let site = envelope.site;
+        let Some(policy) = sites.get(&site).map(|site| &site.policy) else { return };
+        let command = &envelope.command;
+        self.wants_for_away(from, envelope, facts, wanted);
+        if policy.is_default() {
+            return;
+        }
+        if !policy.names.lookalikes {
+            let chosen = match command {
+                Command::Register { alias, .. } => alias.as_deref(),
+                Command::NewAlias { alias, .. } => Some(alias.as_str()),
+                Command::GroupInvite { gid, .. } => Some(gid.as_str()),
+                _ => None,
+            };
+            let looks = chosen.filter(|name| Alias::parse(name).is_ok()).map(skeletons);
+            wanted.looks.extend(looks.into_iter().flatten().map(|look| (site, look)));
+        }
+        let Some(sender) = self.sender(from, envelope, facts) else { return };
+        if policy.posts.sender_truth != SenderTruth::Off {
+            for claims in parts(command).iter().filter_map(Part::claims) {
+                if policy.posts.sender_truth == SenderTruth::Correct {
+                    wanted.aliases.insert((site, sender));
+                }
+                let names = claims.aliases.into_iter().filter(|alias| Alias::parse(alias).is_ok());
+                wanted.names.extend(names.map(|alias| (site, alias)));
+            }
+        }
+        if policy.posts.acquaintances {
+            for other in addressed(site, sender, command, facts) {
+                wanted.acquainted.extend([(site, sender, other), (site, other, sender)]);
+            }
+        }
+        self.wants_for_backlog(site, sender, &policy.undelivered, command, facts, wanted);
+        let joins = matches!(command, Command::GroupEdit { edit: GroupEdit::Join { .. }, .. });
+        if policy.groups.per_member.is_some() && (joins || matches!(command, Command::GroupInvite { .. })) {
+            wanted.places.insert((site, sender));
+        }
+    }
+
+    /// Whose session it is; also when this batch opens it.
+    fn sender(&self, from: GatewayId, envelope: &Envelope, facts: &Facts) -> Option<Uid> {
+        let key = (from, envelope.session);
+        self.sessions.get(&key).map(|session| session.node.uid).or_else(|| facts.opening.get(&key).copied())
+    }
+
+    /// Whether the policy allows the request. Returns whom it names, if somebody has to know when it has succeeded.
     pub(super) fn check_policy(
         &mut self,
         call: Call,
         node: NodeKey,
         command: &Command,
         world: &World<'_>,
-    ) -> Result<(), Refusal> {
-        let Some(policy) = world.sites.get(&call.site).map(|site| &site.policy) else { return Ok(()) };
-        if policy.is_default() || self.has_succeeded(call, node, command) {
-            return Ok(());
-        }
+    ) -> Result<Vec<Uid>, Refusal> {
+        let Some(policy) = world.sites.get(&call.site).map(|site| &site.policy) else {
+            return Ok(Vec::new());
+        };
         let sends = matches!(
             command,
             Command::Post { .. }
@@ -141,24 +114,49 @@ impl Home {
                 | Command::Ping { .. }
                 | Command::GroupInvite { .. }
         );
-        if sends && policy.members.receive_only.contains(&node.uid.to_string()) {
+        let only_receives =
+            sends && self.members.get(&(call.site, node.uid)).is_some_and(|member| member.flags.receive_only);
+        if (policy.is_default() && !only_receives) || self.has_succeeded(call, node, command) {
+            return Ok(Vec::new());
+        }
+        if only_receives || (sends && policy.members.receive_only.contains(&node.uid.to_string())) {
             return Err(PolicyRefusal::ReceiveOnly.into());
         }
+        self.check_backlog(call.site, node.uid, &policy.undelivered, command, world.facts)?;
+        self.check_by_kind(call, node, policy, command, world)?;
+        let others = sends && minds_contacts(policy);
+        Ok(if others { addressed(call.site, node.uid, command, world.facts) } else { Vec::new() })
+    }
+
+    fn check_by_kind(
+        &mut self,
+        call: Call,
+        node: NodeKey,
+        policy: &Policy,
+        command: &Command,
+        world: &World<'_>,
+    ) -> Result<(), Refusal> {
         match command {
             Command::Post { recipients, data, .. } => {
-                check_truth(call.site, node.uid, policy, command, world)?;
+                self.check_data(call.site, node.uid, policy, command, world)?;
                 self.check_post(call, node, policy, recipients.len(), &[data])
             }
             Command::PostNotify { recipients, note_recipients, data, note, .. } => {
                 if !policy.posts.forwarding {
                     return Err(PolicyRefusal::Forwarding.into());
                 }
-                check_truth(call.site, node.uid, policy, command, world)?;
+                self.check_data(call.site, node.uid, policy, command, world)?;
                 let count = recipients.len() + note_recipients.len();
                 self.check_post(call, node, policy, count, &[data, note])
             }
-            Command::Ping { .. } => self.check_ping(call, node, policy),
-            Command::GroupInvite { gid, .. } => self.check_invite(call.site, policy, gid, world),
+            Command::Ping { to, .. } => self.check_ping(call, node, policy, to, world),
+            Command::GroupInvite { gid, .. } => self.check_invite(call.site, node.uid, policy, gid, world),
+            Command::GroupEdit { gid, edit: GroupEdit::Join { .. }, .. } => {
+                let group = self.groups.get(&(call.site, gid.clone()));
+                let place = group.and_then(|group| group.get(node.uid));
+                let has_joined = place.is_some_and(|place| place.status == GroupStatus::Joined);
+                if has_joined { Ok(()) } else { Ok(check_groups(call.site, node.uid, policy, world)?) }
+            }
             Command::GroupEdit { edit: GroupEdit::Drop { to }, .. } => {
                 let leaves = world.holder(call.site, to) == Some(NameHolder::Member(node.uid));
                 let is_allowed = leaves || policy.groups.drop == Allowed::Anyone;
@@ -175,6 +173,43 @@ impl Home {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Corrects what a post says of its sender, where the policy asks for that.
+    pub(super) fn correct_sender(node: NodeKey, command: &mut Command, world: &World<'_>) {
+        let truth = world.sites.get(&node.site).map(|site| site.policy.posts.sender_truth);
+        if truth == Some(SenderTruth::Correct) {
+            correct(node.site, node.uid, command, world);
+        }
+    }
+
+    /// A request has been decided that names these members, and the policy minds who has written to whom.
+    pub(super) fn note_contacts_of(
+        &mut self,
+        call: Call,
+        sender: Uid,
+        others: Vec<Uid>,
+        world: &mut World<'_>,
+    ) {
+        if !others.is_empty() {
+            self.note_contacts(call, sender, others, world);
+        }
+    }
+
+    fn check_data(
+        &self,
+        site: SiteId,
+        sender: Uid,
+        policy: &Policy,
+        command: &Command,
+        world: &World<'_>,
+    ) -> Result<(), PolicyRefusal> {
+        check_truth(site, sender, policy.posts.sender_truth, command, world)?;
+        check_attachments(&policy.posts, command)?;
+        if policy.posts.acquaintances {
+            self.check_acquaintance(site, sender, command, world)?;
+        }
+        Ok(())
     }
 
     /// What a member calls itself: the protocol's rules come first, as they say what a name is.
@@ -222,22 +257,44 @@ impl Home {
         }
     }
 
-    fn check_ping(&mut self, call: Call, node: NodeKey, policy: &Policy) -> Result<(), Refusal> {
+    fn check_ping(
+        &mut self,
+        call: Call,
+        node: NodeKey,
+        policy: &Policy,
+        to: &str,
+        world: &World<'_>,
+    ) -> Result<(), Refusal> {
         let pings = &policy.pings;
         if !pings.allowed {
             return Err(PolicyRefusal::Pings.into());
         }
-        match pings.per_day {
-            Some(most) if !self.lately.pings.take(node, call.now.nanos, most, DAY) => {
-                Err(PolicyRefusal::PingRate(most).into())
-            }
-            _ => Ok(()),
+        let now = call.now.nanos;
+        if let Some(most) = pings.per_day
+            && !self.lately.pings.take(node, now, most, DAY)
+        {
+            return Err(PolicyRefusal::PingRate(most).into());
+        }
+        let holder = world.holder(call.site, to);
+        let Some(most) = pings.failed_max.filter(|_| holder != Some(NameHolder::Member(node.uid))) else {
+            return Ok(());
+        };
+        let pinged = match holder {
+            Some(NameHolder::Member(uid)) => Some(uid),
+            _ => None,
+        };
+        let failed = self.lately.failed_pings.of((call.site, node.uid), now, DAY);
+        if failed.take(pinged, now, most, DAY) {
+            Ok(())
+        } else {
+            Err(PolicyRefusal::PingsFailed(most).into())
         }
     }
 
     fn check_invite(
         &self,
         site: SiteId,
+        sender: Uid,
         policy: &Policy,
         gid: &str,
         world: &World<'_>,
@@ -250,6 +307,7 @@ impl Home {
         if policy.groups.create == Allowed::Nobody {
             return Err(PolicyRefusal::GroupCreate.into());
         }
+        check_groups(site, sender, policy, world)?;
         // What is no name at all is refused by the protocol.
         if Alias::parse(gid).is_ok() { Ok(check_name(site, policy, gid, None, world)?) } else { Ok(()) }
     }
@@ -258,6 +316,15 @@ impl Home {
     fn has_succeeded(&self, call: Call, node: NodeKey, command: &Command) -> bool {
         digest(command)
             .is_some_and(|digest| self.receipts.get(&request_key(node, digest), call.now).is_some())
+    }
+}
+
+/// Whether a member may belong to one group more.
+fn check_groups(site: SiteId, uid: Uid, policy: &Policy, world: &World<'_>) -> Result<(), PolicyRefusal> {
+    let count = world.facts.places.get(&(site, uid)).copied().unwrap_or_default();
+    match policy.groups.per_member {
+        Some(most) if count >= most => Err(PolicyRefusal::Groups(most)),
+        _ => Ok(()),
     }
 }
 
@@ -276,35 +343,6 @@ fn check_name(
     };
     if !policy.names.lookalikes && skeletons(name).into_iter().any(is_others) {
         return Err(PolicyRefusal::NameLike(name.to_owned()));
-    }
-    Ok(())
-}
-
-/// Whether a post is from whom it says, if the policy asks for that.
-fn check_truth(
-    site: SiteId,
-    sender: Uid,
-    policy: &Policy,
-    command: &Command,
-    world: &World<'_>,
-) -> Result<(), PolicyRefusal> {
-    if policy.posts.sender_truth == SenderTruth::Off {
-        return Ok(());
-    }
-    for part in parts(command) {
-        let claims = part.claims().ok_or(PolicyRefusal::SenderUnreadable)?;
-        // An empty name is nobody's.
-        let foreign = claims
-            .aliases
-            .into_iter()
-            .find(|alias| !alias.is_empty() && world.holder(site, alias) != Some(NameHolder::Member(sender)));
-        if let Some(alias) = foreign {
-            return Err(PolicyRefusal::SenderAlias(alias));
-        }
-        let foreign = claims.uids.into_iter().find(|uid| !uid.is_empty() && parse_uid(uid) != Ok(sender));
-        if let Some(uid) = foreign {
-            return Err(PolicyRefusal::SenderUid(uid));
-        }
     }
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! Post, PostNotify and Ping: messages to users and groups.
 
+use std::collections::BTreeSet;
+
 use tmtp_contract::{Answer, Body, Content, DataInfo, Digest};
-use tmtp_domain::{Audience, Owed, Recipient, Refusal, Sender, SiteId};
+use tmtp_domain::{Audience, Owed, Recipient, Refusal, Sender, SiteId, Uid};
 
 use super::decide::Call;
 use super::receipts::request_key;
@@ -49,6 +51,7 @@ impl Home {
         digest: Digest,
         recipients: &[Recipient],
         payload: Payload,
+        world: &World<'_>,
     ) {
         let key = request_key(node, &digest);
         if let Some(receipt) = self.receipts.get(&key, call.now) {
@@ -63,10 +66,13 @@ impl Home {
         let mut audience = Audience::of(node.sender());
         match self.add_list(&mut audience, call.site, recipients) {
             Ok(()) => {
+                let away = self.away_of(call, node.uid, recipients);
+                self.delegates(call, node.uid, &away).into_iter().for_each(|uid| audience.add(uid));
                 audience.add_own_nodes();
                 let owed = self.owed(call.site, &audience);
                 let content = Content::Delivery { notify: 0 };
                 let (msg_id, posted) = self.post_message(call, node, content, payload, owed);
+                self.tell_away(call, node.uid, &away, world);
                 self.remember_request(key, msg_id, posted);
                 self.answer(call, Answer::Posted { msg_id, posted });
             }
@@ -77,7 +83,14 @@ impl Home {
         }
     }
 
-    pub(super) fn post_notify(&mut self, call: Call, node: NodeKey, digest: Digest, forward: Forward) {
+    pub(super) fn post_notify(
+        &mut self,
+        call: Call,
+        node: NodeKey,
+        digest: Digest,
+        forward: Forward,
+        world: &World<'_>,
+    ) {
         let key = request_key(node, &digest);
         let Forward { recipients, note_recipients, for_not_self, message, note } = forward;
         if let Some(receipt) = self.receipts.get(&key, call.now) {
@@ -89,7 +102,7 @@ impl Home {
         let decided = if condemned.contains(&true) {
             Err(EXPIRED.to_owned())
         } else {
-            self.forward_to(call.site, node.sender(), &recipients, &note_recipients, for_not_self)
+            self.forward_to(call, node.sender(), &recipients, &note_recipients, for_not_self)
                 .map_err(|refusal| refusal.to_string())
         };
         let (owed, noted) = match decided {
@@ -105,6 +118,9 @@ impl Home {
         let content = Content::Delivery { notify: u64::try_from(told).unwrap_or(u64::MAX) };
         let (msg_id, posted) = self.post_message(call, node, content, message, owed);
         self.post_message(call, node, Content::Notify { post_id: msg_id }, note, noted);
+        let mut away = self.away_of(call, node.uid, &recipients);
+        away.extend(self.away_of(call, node.uid, &note_recipients));
+        self.tell_away(call, node.uid, &away, world);
         self.remember_request(key, msg_id, posted);
         self.answer(call, Answer::Posted { msg_id, posted });
     }
@@ -113,16 +129,21 @@ impl Home {
     /// gets anything.
     fn forward_to(
         &self,
-        site: SiteId,
+        call: Call,
         sender: Sender,
         recipients: &[Recipient],
         note_recipients: &[Recipient],
         for_not_self: bool,
     ) -> Result<(Vec<Owed>, Vec<Owed>), Refusal> {
+        let site = call.site;
         let mut audience = Audience::of(sender);
         self.add_list(&mut audience, site, recipients)?;
+        let away = self.away_of(call, sender.uid, recipients);
+        self.delegates(call, sender.uid, &away).into_iter().for_each(|uid| audience.add(uid));
         let mut noted = audience.clone();
         self.add_list(&mut noted, site, note_recipients)?;
+        let away = self.away_of(call, sender.uid, note_recipients);
+        self.delegates(call, sender.uid, &away).into_iter().for_each(|uid| noted.add(uid));
         noted.add_own_nodes();
         if !for_not_self {
             audience.add_own_nodes();
@@ -145,10 +166,16 @@ impl Home {
         }
         match tmtp_domain::ping(node.uid, &from, &to, |name| world.holder(call.site, name)) {
             Ok(uid) => {
-                let audience = Audience::to_user(node.sender(), uid);
+                let mut audience = Audience::to_user(node.sender(), uid);
+                let away: BTreeSet<Uid> = Some(uid)
+                    .filter(|uid| *uid != node.uid && self.away(call, *uid).is_some())
+                    .into_iter()
+                    .collect();
+                self.delegates(call, node.uid, &away).into_iter().for_each(|uid| audience.add(uid));
                 let owed = self.owed(call.site, &audience);
                 let content = Content::Ping { alias: from, to };
                 let (msg_id, posted) = self.post_message(call, node, content, payload, owed);
+                self.tell_away(call, node.uid, &away, world);
                 self.remember_request(key, msg_id, posted);
                 self.answer(call, Answer::Posted { msg_id, posted });
             }

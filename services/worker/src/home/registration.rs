@@ -3,11 +3,11 @@
 
 use std::collections::HashMap;
 
-use tmtp_contract::{Answer, Credentials, LoginRefusal, NewPlace};
+use tmtp_contract::{Answer, Command, Credentials, Envelope, LoginRefusal, NewPlace};
 use tmtp_domain::policy::Recent;
 use tmtp_domain::{
-    Invite, Member, MemberStatus, NameHolder, Node, NodeNum, RegistrationRefusal, SecretHash, SiteId,
-    SiteStatus, Ticket, Uid, admit,
+    Invite, Member, MemberFlags, MemberStatus, NameHolder, Node, NodeNum, RegistrationRefusal, SecretHash,
+    SiteId, SiteStatus, Ticket, Uid, admit,
 };
 use tmtp_store::{Change, Joining};
 
@@ -62,12 +62,9 @@ impl Guesses {
 }
 
 /// Adds to `wanted` what the credentials of a registration lead to, and returns the invite, once it is loaded.
-pub(super) fn wants<'f>(
-    site: SiteId,
-    credentials: &Credentials,
-    facts: &'f Facts,
-    wanted: &mut Wanted,
-) -> Option<&'f Invite> {
+pub(super) fn wants<'f>(envelope: &Envelope, facts: &'f Facts, wanted: &mut Wanted) -> Option<&'f Invite> {
+    let Command::Register { credentials: Some(credentials), .. } = &envelope.command else { return None };
+    let site = envelope.site;
     if let Some(identity) = &credentials.identity {
         wanted.tokens.insert((site, identity.token_digest));
         wanted.subjects.insert((site, (identity.issuer.clone(), identity.subject.clone())));
@@ -77,6 +74,26 @@ pub(super) fn wants<'f>(
     facts.invites.get(&(site, by))
 }
 
+/// The names that a registration asks for, is given, or leads to.
+pub(super) fn names<'n>(
+    alias: Option<&'n str>,
+    credentials: Option<&'n Credentials>,
+    invite: Option<&'n Invite>,
+) -> Vec<&'n str> {
+    let identity = credentials.and_then(|credentials| credentials.identity.as_ref());
+    let given = [
+        identity.and_then(|identity| identity.alias.as_deref()),
+        invite.and_then(|invite| invite.alias.as_deref()),
+    ];
+    let groups = invite.into_iter().flat_map(|invite| &invite.groups).map(String::as_str);
+    alias.into_iter().chain(given.into_iter().flatten()).chain(groups).collect()
+}
+
+/// The invite that a registration names, if there is one.
+fn invite_of<'w>(site: SiteId, asked: &Registering, world: &'w World<'_>) -> Option<&'w Invite> {
+    world.facts.invites.get(&(site, asked.credentials.invite()?))
+}
+
 impl Home {
     pub(super) fn register(&mut self, call: Call, asked: Registering, world: &mut World<'_>) {
         let (site, uid) = (call.site, asked.uid);
@@ -84,7 +101,7 @@ impl Home {
         let repeated = known.filter(|member| member.node_by_secret(&asked.secret) == Some(FIRST));
         let admitted = match repeated.map(|member| member.status) {
             Some(status) => {
-                let alias = wanted_alias(&asked, self.invite_of(site, &asked, world));
+                let alias = wanted_alias(&asked, invite_of(site, &asked, world));
                 Ok((status, alias.and_then(|alias| self.take_alias(site, uid, &alias, world))))
             }
             None => self.join(call, &asked, world),
@@ -120,7 +137,10 @@ impl Home {
         }
         let Registering { secret, label, .. } = asked;
         let nodes = vec![Node { num: FIRST, secret: *secret }];
-        self.members.insert((site, uid), Member { uid, status, nodes, revoked: Vec::new() });
+        self.members.insert(
+            (site, uid),
+            Member { uid, status, nodes, revoked: Vec::new(), flags: MemberFlags::default() },
+        );
         let node = Change::Node { site, uid, num: FIRST, secret: *secret, label: label.clone() };
         self.changes.splice(before..before, [Change::Member { site, uid }, node]);
         if status != MemberStatus::Active {
@@ -149,7 +169,7 @@ impl Home {
         if code.is_some() && self.guesses.are_blocked(place.id, call.now.nanos) {
             return Err(LoginRefusal::Invite);
         }
-        let invite = self.invite_of(place.id, asked, world);
+        let invite = invite_of(place.id, asked, world);
         if let Some(identity) = identity {
             if world.facts.used_tokens.contains(&(place.id, identity.token_digest)) {
                 return Err(LoginRefusal::RegistrationClosed);
@@ -176,10 +196,6 @@ impl Home {
                 Err(LoginRefusal::RegistrationClosed)
             }
         }
-    }
-
-    fn invite_of<'w>(&self, site: SiteId, asked: &Registering, world: &'w World<'_>) -> Option<&'w Invite> {
-        world.facts.invites.get(&(site, asked.credentials.invite()?))
     }
 
     /// Gives the user the alias, or says why not. One that an admin has chosen need not please the policy.

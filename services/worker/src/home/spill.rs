@@ -106,6 +106,7 @@ impl Home {
             }
         }
         self.owed.clear();
+        self.backlogs.forget();
         self.owed_bytes = 0;
         self.row_acks.clear();
         self.row_acks_count = 0;

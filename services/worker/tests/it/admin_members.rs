@@ -169,7 +169,13 @@ fn who_waits_is_decided_about() {
     rig.log_in((G1, 1), ANN, 1);
     for (uid, alias) in [(BEN, BENS), (NOBODY, CATS)] {
         let nodes = vec![Node { num: NodeNum(1), secret: secret(uid, 1) }];
-        let member = Member { uid, status: MemberStatus::Pending, nodes, revoked: Vec::new() };
+        let member = Member {
+            uid,
+            status: MemberStatus::Pending,
+            nodes,
+            revoked: Vec::new(),
+            flags: tmtp_domain::MemberFlags::default(),
+        };
         rig.home.learn(HERE, member);
         rig.facts.names.insert((HERE, alias.into()), NameHolder::Member(uid));
     }

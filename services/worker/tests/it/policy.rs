@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tmtp_contract::{Answer, Body, BodyRef, Command, DataInfo, Envelope};
 use tmtp_domain::policy::{Allowed, SenderTruth};
 use tmtp_domain::{BodyId, NameHolder, OhiAct, OhiItem, Policy, SessionId};
-use tmtp_worker::home::{Wanted, wants_for_policy};
+use tmtp_worker::home::Wanted;
 use uuid::Uuid;
 
 use crate::rig::{
@@ -188,10 +188,10 @@ fn claimed_names_are_loaded() {
     };
     let envelope = Envelope { site: HERE, session: SessionId(1), seq: 9, trace: None, command };
     let mut wanted = Wanted::default();
-    wants_for_policy(&envelope, &rig.sites, &mut wanted);
+    rig.home.wants_for_policy(G1, &envelope, &rig.sites, &rig.facts, &mut wanted);
     assert!(wanted.names.is_empty());
     rig.sites.get_mut(&HERE).unwrap().policy.posts.sender_truth = SenderTruth::Refuse;
-    wants_for_policy(&envelope, &rig.sites, &mut wanted);
+    rig.home.wants_for_policy(G1, &envelope, &rig.sites, &rig.facts, &mut wanted);
     assert_eq!(wanted.names, [(HERE, "Ben Bell".to_owned())].into());
 }
 
@@ -210,7 +210,7 @@ fn imitations() {
         Envelope { site: HERE, session: SessionId(1), seq: 9, trace: None, command }
     };
     let mut wanted = Wanted::default();
-    wants_for_policy(&envelope("Cy Bell the 1st"), &rig.sites, &mut wanted);
+    rig.home.wants_for_policy(G1, &envelope("Cy Bell the 1st"), &rig.sites, &rig.facts, &mut wanted);
     assert!(wanted.looks.contains(&(HERE, "cy bell the lst".to_owned())), "{wanted:?}");
     let looks = wanted.looks.into_iter().map(|look| (look, vec![NameHolder::Group]));
     rig.facts.looks.extend(looks);

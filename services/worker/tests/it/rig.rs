@@ -105,7 +105,16 @@ impl Rig {
     pub fn member(&mut self, site: SiteId, uid: Uid, nodes: i16) {
         let node = |num| Node { num: NodeNum(num), secret: secret(uid, num) };
         let nodes = (1..=nodes).map(node).collect();
-        self.home.learn(site, Member { uid, status: MemberStatus::Active, nodes, revoked: Vec::new() });
+        self.home.learn(
+            site,
+            Member {
+                uid,
+                status: MemberStatus::Active,
+                nodes,
+                revoked: Vec::new(),
+                flags: tmtp_domain::MemberFlags::default(),
+            },
+        );
     }
 
     /// Applies a session's next command.
@@ -202,6 +211,12 @@ impl Rig {
     /// Rows of one node.
     pub fn rows(&self, uid: Uid, node: i16) -> usize {
         self.rows.get(&(HERE, uid, NodeNum(node))).map_or(0, BTreeMap::len)
+    }
+
+    /// A message in the rows of one node.
+    pub fn row_message(&self, uid: Uid, node: i16, id: MsgId) -> Option<Arc<Message>> {
+        let rows = self.rows.get(&(HERE, uid, NodeNum(node)))?;
+        rows.values().find(|message| message.id == id).cloned()
     }
 
     /// Messages in rows of one node whose octets somebody else holds, too.

@@ -136,8 +136,16 @@ fn logins_are_checked() {
     let stranger = tmtp_domain::Uid([9; 20]);
     let suspended = tmtp_domain::Uid([8; 20]);
     let nodes = vec![Node { num: NodeNum(1), secret: secret(suspended, 1) }];
-    rig.home
-        .learn(HERE, Member { uid: suspended, status: MemberStatus::Suspended, nodes, revoked: Vec::new() });
+    rig.home.learn(
+        HERE,
+        Member {
+            uid: suspended,
+            status: MemberStatus::Suspended,
+            nodes,
+            revoked: Vec::new(),
+            flags: tmtp_domain::MemberFlags::default(),
+        },
+    );
     let crossed = Command::Login { uid: ANN, secret: secret(BEN, 1) };
     for command in
         [crossed, login(ANN, 2), login(stranger, 1), login(suspended, 1), attach(suspended, 1, &[], 0)]

@@ -8,8 +8,8 @@ use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Client, Method, StatusCode, Url};
 use serde_json::Value;
 use tmtp_chassis::prometheus::Registry;
-use tmtp_domain::{InviteCode, InviteId, Provider, Registration, SiteId};
-use tmtp_oidc::{Identity, Keys, Limits, Reach, Verifier};
+use tmtp_domain::{Identity, InviteCode, InviteId, Provider, Registration, SiteId};
+use tmtp_oidc::{Keys, Limits, Reach, Verifier};
 use tmtp_store::{CreateSite, NewInvite, Store};
 use uuid::Uuid;
 

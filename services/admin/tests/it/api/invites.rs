@@ -158,7 +158,7 @@ async fn many_at_once() {
     assert!(seen["result"]["rows"][0]["id"].is_string() && seen["result"]["rows"][0].get("code").is_none());
     let listed = world.get("/v1/jobs").await.expect(200);
     assert_eq!(listed["data"][0]["result"], json!({ "created": 2, "failed": 4 }));
-    assert_eq!(world.store.forget_sealed(std::time::Duration::from_secs(60)).await.unwrap(), 0);
+    assert_eq!(world.store.forget_sealed(std::time::Duration::from_mins(1)).await.unwrap(), 0);
     assert_eq!(world.store.forget_sealed(std::time::Duration::ZERO).await.unwrap(), 1);
     assert!(world.get(&one).await.expect(200)["result"]["rows"][0].get("code").is_none());
 }

@@ -375,6 +375,56 @@ async fn members_and_groups_are_erased() {
     assert_eq!(made["group"]["members"], json!(1), "it is another one");
 }
 
+/// Goal: what is set of groups and members is shown, by halves too, and refused where it makes no sense; method: modes,
+/// posters and absences.
+#[tokio::test]
+async fn rules_of_groups_and_members() {
+    let scene = Scene::new().await;
+    let world = &scene.world;
+    let patch =
+        async |path: &str, body: &Value| world.call("PATCH", path, &world.operator, Some(body), &[]).await;
+    let groups = format!("{}/groups", scene.path);
+    let body = json!({ "gid": "The team", "members": [{ "alias": ANNS }] });
+    let made = world.post(&groups, &body).await.expect(201);
+    assert_eq!((&made["group"]["mode"], &made["group"]["posters"]), (&json!("free"), &json!([])));
+    let group = format!("{groups}/The%20team");
+    let posters = json!([BEN.to_string()]);
+    let shown = patch(&group, &json!({ "mode": "announce", "posters": posters })).await.expect(200);
+    assert_eq!((&shown["mode"], &shown["posters"]), (&json!("announce"), &posters));
+    let shown = patch(&group, &json!({ "mode": "moderated" })).await.expect(200);
+    assert_eq!((&shown["mode"], &shown["posters"]), (&json!("moderated"), &posters));
+    let shown = patch(&group, &json!({ "posters": null })).await.expect(200);
+    assert_eq!((&shown["mode"], &shown["posters"]), (&json!("moderated"), &json!([])));
+    assert_eq!(world.get(&group).await.expect(200), shown);
+    let nobody = json!({ "posters": [Uid([9; 20]).to_string()] });
+    assert_eq!(patch(&group, &nobody).await.problem(422), "invalid");
+    assert_eq!(patch(&group, &json!({ "mode": null })).await.problem(422), "invalid");
+    let other = format!("{groups}/No%20team");
+    assert_eq!(patch(&other, &json!({ "mode": "open" })).await.problem(404), "not_found");
+
+    let rules = scene.of(ANN, "/rules");
+    let away = json!({ "text": "back soon", "until": "2126-01-01T00:00:00Z", "delegate": BEN.to_string() });
+    let shown = patch(&rules, &json!({ "receive_only": true, "away": away })).await.expect(200);
+    assert_eq!(shown["receive_only"], json!(true));
+    assert_eq!(shown["away"]["delegate"], json!(BEN.to_string()));
+    let shown = patch(&rules, &json!({ "receive_only": false })).await.expect(200);
+    assert_eq!((&shown["receive_only"], &shown["away"]["text"]), (&json!(false), &json!("back soon")));
+    let shown = patch(&rules, &json!({ "away": null })).await.expect(200);
+    assert_eq!(shown["away"], json!(null));
+    assert_eq!(world.get(&scene.of(ANN, "")).await.expect(200), shown);
+    for wrong in [
+        json!({ "away": { "text": " " } }),
+        json!({ "away": { "text": "x".repeat(141) } }),
+        json!({ "away": { "text": "x", "until": "2020-01-01T00:00:00Z" } }),
+        json!({ "away": { "text": "x", "delegate": ANN.to_string() } }),
+        json!({ "receive_only": null }),
+    ] {
+        assert_eq!(patch(&rules, &wrong).await.problem(422), "invalid", "{wrong}");
+    }
+    let nobody = scene.of(Uid([9; 20]), "/rules");
+    assert_eq!(patch(&nobody, &json!({ "receive_only": true })).await.problem(404), "not_found");
+}
+
 /// Goal: nobody reaches members without the scope, or of another site; method: a reader's writes, and a key for a site
 /// that is not there.
 #[tokio::test]
@@ -385,6 +435,7 @@ async fn members_are_not_for_everybody() {
     let stranger = world.key(Role::Owner, Some(vec![tmtp_domain::SiteId(uuid::Uuid::new_v4())])).await;
     let nothing = json!({});
     for (method, rest) in [
+        ("PATCH", "/rules"),
         ("POST", "/resume"),
         ("POST", "/deactivate"),
         ("POST", "/approve"),

@@ -13,9 +13,14 @@ const SECTIONS: &[(&str, &str)] = &[
     ("posts", "PostPolicy"),
     ("pings", "PingPolicy"),
     ("presence", "PresencePolicy"),
+    ("undelivered", "UndeliveredPolicy"),
     ("devices", "DevicePolicy"),
     ("members", "MemberPolicy"),
 ];
+
+/// Fields by which nothing is refused.
+const SILENT: &[&str] =
+    &["undelivered.days_max", "undelivered.expired", "devices.quiet_days", "devices.quiet_grace_days"];
 
 const HEAD: &str = "\
 # Site policy
@@ -29,6 +34,15 @@ This file is made from the code: run the tests of `tmtp-admin` with `POSTERN_REN
 
 | field | what it says | default | what is refused says |
 |---|---|---|---|
+";
+
+const GROUPS: &str = "
+## Single groups and members
+
+`PATCH /v1/sites/{site}/groups/{gid}` gives a group a mode: `free` (as the protocol has it), `closed` (only admins add
+members), `moderated` (only its posters post, invite and drop others), `announce` (only its posters post), `open` (who does
+not belong to it may post, too). What a mode does not allow is refused with one of these:
+
 ";
 
 fn table() -> String {
@@ -47,12 +61,16 @@ fn table() -> String {
             assert!(!said.is_empty(), "{path} says nothing: {property}");
             let refusals: Vec<String> =
                 texts.iter().filter(|(of, _)| *of == path).map(|(_, text)| format!("`{text}`")).collect();
-            assert!(!refusals.is_empty(), "{path} refuses nothing");
+            assert_eq!(refusals.is_empty(), SILENT.contains(&path.as_str()), "what {path} refuses");
             writeln!(table, "| `{path}` | {said} | `{default}` | {} |", refusals.join(" ")).unwrap();
         }
     }
     let all: usize = defaults.as_object().unwrap().values().map(|part| part.as_object().unwrap().len()).sum();
     assert_eq!((known, SECTIONS.len()), (all, defaults.as_object().unwrap().len()));
+    table += GROUPS;
+    for (_, text) in texts.iter().filter(|(of, _)| *of == "mode of the group") {
+        writeln!(table, "* `{text}`").unwrap();
+    }
     table
 }
 

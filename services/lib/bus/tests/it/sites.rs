@@ -18,9 +18,10 @@ fn site(n: u128, revision: i64) -> Site {
         status: SiteStatus::Active,
         // Every other one has a policy.
         policy: Policy {
-            pings: PingPolicy { allowed: n.is_multiple_of(2), per_day: None },
+            pings: PingPolicy { allowed: n.is_multiple_of(2), per_day: None, failed_max: None },
             ..Policy::default()
         },
+        providers: Vec::new(),
     }
 }
 

@@ -11,12 +11,12 @@ use tmtp_contract::{
     AdminAnswer, AdminChange, AdminOutcome, AdminRefusal, AdminRequest, Answer, Attach, AuditNote, Body,
     BodyRef, Command, CommandEntry, Content, Credentials, DataInfo, Digest, Effect, Envelope, Event,
     EventEntry, JournalEntry, LoginRefusal, Message, MessageRecord, NewPlace, Once, Receipt, ReceiptKey,
-    Showing, VERSION,
+    SetAway, Showing, VERSION,
 };
 use tmtp_domain::{
-    BodyId, Epoch, GatewayId, GroupAct, GroupEdit, Identity, InviteId, KeyId, MemberStatus, MsgId, NodeNum,
-    OhiAct, OhiItem, Owed, Posted, Recipient, RecipientKind, RequestId, SecretHash, SessionId, ShardId,
-    SiteId, Uid, WorkerId,
+    Away, BodyId, Epoch, GatewayId, GroupAct, GroupEdit, GroupMode, GroupRule, Identity, InviteId, KeyId,
+    MemberStatus, MsgId, NodeNum, OhiAct, OhiItem, Owed, Posted, Recipient, RecipientKind, RequestId,
+    SecretHash, SessionId, ShardId, SiteId, Uid, WorkerId,
 };
 use uuid::Uuid;
 
@@ -167,6 +167,18 @@ fn member_status() -> impl Strategy<Value = MemberStatus> {
     ])
 }
 
+fn group_rule() -> impl Strategy<Value = GroupRule> {
+    use GroupMode::{Announce, Closed, Free, Moderated, Open};
+    (prop::sample::select(vec![Free, Closed, Moderated, Announce, Open]), vec(uid(), 0..3))
+        .prop_map(|(mode, posters)| GroupRule { mode, posters: posters.into_iter().collect() })
+}
+
+fn set_away() -> impl Strategy<Value = SetAway> {
+    let away = (text(), option::of(any::<i64>()), option::of(uid()))
+        .prop_map(|(text, until, delegate)| SetAway::Away { away: Away { text, until, delegate } });
+    prop_oneof![Just(SetAway::Back), away]
+}
+
 fn admin_request() -> BoxedStrategy<AdminRequest> {
     let change = prop_oneof![
         Just(AdminChange::SiteChanged),
@@ -191,6 +203,9 @@ fn admin_request() -> BoxedStrategy<AdminRequest> {
                 AdminChange::Places { gid, founds, add, drop }
             }
         ),
+        (text(), group_rule()).prop_map(|(gid, rule)| AdminChange::GroupRule { gid, rule }),
+        (uid(), option::of(any::<bool>()), option::of(set_away()))
+            .prop_map(|(uid, receive_only, away)| AdminChange::MemberFlags { uid, receive_only, away }),
     ];
     let once = (uuid(), text(), any::<[u8; 32]>()).prop_map(|(key, text, digest)| Once {
         key: KeyId(key),

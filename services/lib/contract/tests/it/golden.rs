@@ -136,7 +136,7 @@ variants!(Command {
 variants!(AdminChange {
     SiteChanged, MemberStatus { .. }, Suspend { .. }, Online { .. }, DropQueue { .. }, RevokeNode { .. },
     AddAlias { .. }, DropAlias { .. }, Reserve { .. }, Release { .. }, Places { .. }, Decide { .. }, Erase { .. },
-    DeleteGroup { .. }, Disconnect { .. }
+    DeleteGroup { .. }, GroupRule { .. }, MemberFlags { .. }, Disconnect { .. }
 });
 variants!(AdminAnswer { Done { .. }, Refused { .. } });
 variants!(AdminOutcome { Site, Member { .. }, Changed, Online { .. }, Places { .. }, Closed { .. } });

@@ -8,6 +8,8 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::fields::is_field;
+
 /// Octets of a datahead that is looked at; longer ones are refused where it matters.
 pub const FRONT_MAX: u64 = 65_536;
 
@@ -27,17 +29,6 @@ pub fn claims(front: &[u8]) -> Option<Claims> {
     Head(&mut claims).deserialize(&mut json).ok()?;
     json.end().ok()?;
     Some(claims)
-}
-
-/// Whether a client may take a field for the one of this name, as Go's JSON does: letters are equal that fold to the
-/// same one, which for ASCII are the other case, U+017F (s) and U+212A (k).
-fn is_field(field: &str, name: &str) -> bool {
-    let folded = field.chars().map(|char| match char {
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        other => other.to_ascii_lowercase(),
-    });
-    folded.eq(name.chars())
 }
 
 /// The object itself.

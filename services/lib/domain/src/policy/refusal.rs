@@ -45,15 +45,48 @@ pub enum PolicyRefusal {
     /// A post that does not let anybody know what it says of its sender.
     #[error("site policy: datahead must be a JSON object of at most 65536 octets")]
     SenderUnreadable,
+    /// A post with too many attachments.
+    #[error("site policy: a post has at most {0} attachments")]
+    Attachments(u32),
+    /// A post with an attachment that is too large.
+    #[error("site policy: an attachment has at most {0} octets")]
+    AttachmentOctets(u64),
+    /// A post with an attachment of a type that is not among those allowed.
+    #[error("site policy: no attachments of type {0}")]
+    AttachmentType(String),
+    /// A post to somebody who has not written to the sender.
+    #[error("site policy: no posts to {0} before an answer to a ping or invitation")]
+    Stranger(String),
+    /// A group that only admins add members to.
+    #[error("site policy: members are added to group {0} by admins")]
+    GroupClosed(String),
+    /// A group that is its moderators' matter.
+    #[error("site policy: moderators of group {0} invite and drop members")]
+    GroupModerated(String),
+    /// A post to a group where only some may post.
+    #[error("site policy: posting to group {0} is for those its admins have named")]
+    GroupPost(String),
+    /// One group more.
+    #[error("site policy: at most {0} groups for each member")]
+    Groups(u32),
     /// A ping.
     #[error("site policy: no pings")]
     Pings,
     /// Pings that come too fast.
     #[error("site policy: at most {0} pings in 24 hours, try again later")]
     PingRate(u32),
+    /// Pings that nobody answers.
+    #[error("site policy: {0} pings without an answer, try again later")]
+    PingsFailed(u32),
     /// To show presence.
     #[error("site policy: no presence")]
     Presence,
+    /// A message to somebody for whom too much waits.
+    #[error("site policy: too much waits for {0}, try again later")]
+    MemberFull(String),
+    /// A message at a site where too much waits.
+    #[error("site policy: too much waits at this site, try again later")]
+    SiteFull,
     /// One device more.
     #[error("site policy: at most {0} devices for each member")]
     Devices(u16),
@@ -80,9 +113,22 @@ impl PolicyRefusal {
             ("posts.sender_truth", Self::SenderAlias("ALIAS".to_owned())),
             ("posts.sender_truth", Self::SenderUid("UID".to_owned())),
             ("posts.sender_truth", Self::SenderUnreadable),
+            ("posts.attachments_max", Self::Attachments(5)),
+            ("posts.attachment_octets_max", Self::AttachmentOctets(1_000_000)),
+            ("posts.attachment_types", Self::AttachmentType("exe".to_owned())),
+            ("posts.acquaintances", Self::Stranger("UID".to_owned())),
+            ("groups.per_member", Self::Groups(10)),
+            ("mode of the group", Self::GroupClosed("GID".to_owned())),
+            ("mode of the group", Self::GroupModerated("GID".to_owned())),
+            ("mode of the group", Self::GroupPost("GID".to_owned())),
             ("pings.allowed", Self::Pings),
             ("pings.per_day", Self::PingRate(10)),
+            ("pings.failed_max", Self::PingsFailed(10)),
             ("presence.allowed", Self::Presence),
+            ("undelivered.member_messages_max", Self::MemberFull("UID".to_owned())),
+            ("undelivered.member_octets_max", Self::MemberFull("UID".to_owned())),
+            ("undelivered.site_messages_max", Self::SiteFull),
+            ("undelivered.site_octets_max", Self::SiteFull),
             ("devices.per_member", Self::Devices(10)),
             ("members.receive_only", Self::ReceiveOnly),
         ]

@@ -250,6 +250,7 @@ fn member(uid: Uid) -> Option<Member> {
         uid,
         status: MemberStatus::Active,
         revoked: Vec::new(),
+        flags: tmtp_domain::MemberFlags::default(),
         nodes: nodes(user).map(node).collect(),
     })
 }

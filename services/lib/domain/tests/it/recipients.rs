@@ -56,6 +56,7 @@ fn member() -> impl Strategy<Value = Member> {
         status: if active { MemberStatus::Active } else { MemberStatus::Suspended },
         nodes: nodes.into_iter().map(|num| Node { num: NodeNum(num), secret: SecretHash([0; 32]) }).collect(),
         revoked: Vec::new(),
+        flags: tmtp_domain::MemberFlags::default(),
     })
 }
 

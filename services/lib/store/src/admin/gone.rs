@@ -3,7 +3,7 @@
 use sqlx::{Postgres, Row, Transaction};
 use tmtp_domain::{SiteId, Uid};
 
-use crate::{Change, Error, Store};
+use crate::{Change, Error, PolicyChange, Store};
 
 /// What a member has: how many of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +31,13 @@ impl Change {
             | Self::CopyInbox { site, uid, .. }
             | Self::MemberStatus { site, uid, .. }
             | Self::Suspended { site, uid, .. }
-            | Self::NodeRevoked { site, uid, .. } => (*site, *uid),
-            Self::NodeSeen { site, uid, .. } | Self::DropInbox { site, uid, .. } => (*site, *uid),
+            | Self::NodeRevoked { site, uid, .. }
+            | Self::NodeSeen { site, uid, .. }
+            | Self::DropInbox { site, uid, .. } => (*site, *uid),
+            Self::Joined(joining) => (joining.site, joining.uid),
+            Self::Policy(PolicyChange::Acquainted { site: place, uid: who, with }) => {
+                return *place == site && [*who, *with].contains(&uid);
+            }
             _ => return false,
         };
         of == (site, uid)
@@ -41,7 +46,9 @@ impl Change {
     /// Whether it is a row of this group.
     pub fn is_about_group(&self, site: SiteId, gid: &str) -> bool {
         match self {
-            Self::Group { site: place, gid: name } | Self::Place { site: place, gid: name, .. } => {
+            Self::Group { site: place, gid: name }
+            | Self::Place { site: place, gid: name, .. }
+            | Self::Policy(PolicyChange::GroupRule { site: place, gid: name, .. }) => {
                 (*place, name.as_str()) == (site, gid)
             }
             _ => false,

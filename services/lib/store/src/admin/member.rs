@@ -3,10 +3,11 @@
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;
-use tmtp_domain::{KeyId, MemberStatus, NodeNum, SiteId, Uid};
+use tmtp_domain::{GroupRule, KeyId, MemberFlags, MemberStatus, NodeNum, SiteId, Uid};
 use uuid::Uuid;
 
 use super::AdminTx;
+use crate::policy::{group_rule, member_flags};
 use crate::{Error, Store, uid};
 
 /// A member with what only admins see.
@@ -32,6 +33,8 @@ pub struct MemberRecord {
     pub aliases: Vec<String>,
     /// How many devices it has.
     pub devices: i64,
+    /// What its admins have set.
+    pub flags: MemberFlags,
 }
 
 /// Which members are wanted.
@@ -79,6 +82,8 @@ pub struct GroupRecord {
     pub joined: i64,
     /// How many are invited.
     pub invited: i64,
+    /// What its admins have set.
+    pub rule: GroupRule,
 }
 
 /// Somebody's place in a group.
@@ -117,7 +122,8 @@ macro_rules! columns {
          ARRAY(SELECT n.name FROM name n WHERE n.site_id = m.site_id AND n.uid = m.uid
                ORDER BY n.created_at, n.name) AS aliases,
          (SELECT count(*) FROM node d
-          WHERE d.site_id = m.site_id AND d.uid = m.uid AND d.revoked_at IS NULL) AS devices"
+          WHERE d.site_id = m.site_id AND d.uid = m.uid AND d.revoked_at IS NULL) AS devices,
+         m.receive_only, m.away_text, (extract(epoch FROM m.away_until) * 1000)::bigint AS away_ms, m.away_delegate"
     };
 }
 
@@ -199,11 +205,12 @@ impl Store {
         let rows = sqlx::query(
             "SELECT g.name, (extract(epoch FROM g.created_at) * 1000)::bigint AS created_ms,
                     count(p.uid) FILTER (WHERE p.status = 'joined') AS joined,
-                    count(p.uid) FILTER (WHERE p.status = 'invited') AS invited
+                    count(p.uid) FILTER (WHERE p.status = 'invited') AS invited, r.mode, r.posters
              FROM (SELECT * FROM name WHERE site_id = $1 AND uid IS NULL AND reserved_at IS NULL
                        AND ($2::text IS NULL OR name > $2) ORDER BY name LIMIT $3) g
              LEFT JOIN group_member p ON p.site_id = g.site_id AND p.gid = g.name
-             GROUP BY g.name, g.created_at ORDER BY g.name",
+             LEFT JOIN group_rule r ON r.site_id = g.site_id AND r.gid = g.name
+             GROUP BY g.name, g.created_at, r.mode, r.posters ORDER BY g.name",
         )
         .bind(site.0)
         .bind(after)
@@ -220,8 +227,9 @@ impl Store {
                     (SELECT count(*) FROM group_member p
                      WHERE p.site_id = $1 AND p.gid = $2 AND p.status = 'joined') AS joined,
                     (SELECT count(*) FROM group_member p
-                     WHERE p.site_id = $1 AND p.gid = $2 AND p.status = 'invited') AS invited
-             FROM name g WHERE g.site_id = $1 AND g.name = $2 AND g.uid IS NULL AND g.reserved_at IS NULL",
+                     WHERE p.site_id = $1 AND p.gid = $2 AND p.status = 'invited') AS invited, r.mode, r.posters
+             FROM name g LEFT JOIN group_rule r ON r.site_id = g.site_id AND r.gid = g.name
+             WHERE g.site_id = $1 AND g.name = $2 AND g.uid IS NULL AND g.reserved_at IS NULL",
         )
         .bind(site.0)
         .bind(gid)
@@ -310,6 +318,7 @@ fn record(row: &PgRow) -> Result<MemberRecord, Error> {
         last_seen_at: row.try_get("seen_ms")?,
         aliases: row.try_get("aliases")?,
         devices: row.try_get("devices")?,
+        flags: member_flags(row)?,
     })
 }
 
@@ -331,5 +340,9 @@ fn group(row: &PgRow) -> Result<GroupRecord, Error> {
         created_at: row.try_get("created_ms")?,
         joined: row.try_get("joined")?,
         invited: row.try_get("invited")?,
+        rule: match row.try_get::<Option<&str>, _>("mode")? {
+            Some(mode) => group_rule(mode, row.try_get("posters")?)?,
+            None => GroupRule::default(),
+        },
     })
 }

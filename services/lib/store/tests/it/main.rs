@@ -11,6 +11,7 @@ mod jobs;
 mod journal;
 mod looks;
 mod ownership;
+mod policy;
 mod queue;
 mod reader;
 mod rig;

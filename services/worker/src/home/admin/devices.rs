@@ -64,7 +64,7 @@ impl Home {
     }
 
     /// Forgets what a node is owed, in memory, journal and rows. It must have no session: that knows what was sent.
-    pub(super) fn forget_queue(&mut self, key: NodeKey) {
+    pub(in super::super) fn forget_queue(&mut self, key: NodeKey) {
         self.drop_queue(key);
         let NodeKey { site, uid, node } = key;
         self.effects.push(Effect::Dropped { site, uid, node });

@@ -103,7 +103,12 @@ impl Home {
 
     /// Rows of names are added before any is removed, so nobody may take it before the next batch.
     fn free_name(&mut self, site: SiteId, name: &str, world: &mut World<'_>) {
-        world.facts.names.insert((site, name.to_owned()), NameHolder::Reserved);
+        let before = world.facts.names.insert((site, name.to_owned()), NameHolder::Reserved);
+        if let Some(NameHolder::Member(uid)) = before
+            && world.facts.aliases.get(&(site, uid)).is_some_and(|alias| alias == name)
+        {
+            world.facts.aliases.remove(&(site, uid));
+        }
         self.changes.push(Change::NameGone { site, name: name.to_owned() });
     }
 }

@@ -1,6 +1,6 @@
 //! What has to be loaded before an admin's change can be decided.
 
-use tmtp_contract::AdminChange;
+use tmtp_contract::{AdminChange, SetAway};
 use tmtp_domain::Uid;
 
 /// What a change needs.
@@ -27,6 +27,19 @@ impl<'c> Needs<'c> {
             | AdminChange::DropQueue { uid, .. }
             | AdminChange::RevokeNode { uid, .. }
             | AdminChange::Disconnect { uid, .. } => Self { users: vec![*uid], ..Self::default() },
+            AdminChange::GroupRule { gid, rule } => Self {
+                users: rule.posters.iter().copied().collect(),
+                names: vec![gid],
+                groups: vec![gid],
+                known: Vec::new(),
+            },
+            AdminChange::MemberFlags { uid, away, .. } => {
+                let delegate = match away {
+                    Some(SetAway::Away { away }) => away.delegate,
+                    Some(SetAway::Back) | None => None,
+                };
+                Self { users: Some(*uid).into_iter().chain(delegate).collect(), ..Self::default() }
+            }
             AdminChange::AddAlias { uid, alias } => {
                 Self { users: vec![*uid], names: vec![alias], ..Self::default() }
             }

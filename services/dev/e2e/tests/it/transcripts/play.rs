@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Map, Value, json};
 use tmtp_wire::{Decoder, Item, Response, headsum_holds};
 
-use super::script::{Act, Octets, Outcome, Script, Step};
+use super::script::{Act, Octets, Outcome, Script, Step, admin_change};
 use super::stage::{Came, Stage};
 
 /// The data of messages by which a client finds out that nothing else has come.
@@ -86,6 +86,10 @@ impl<S: Stage> Play<'_, S> {
                 Ok(())
             }
             Step::Refuse => self.stage.refuse_next(),
+            Step::Administer(change) => {
+                let change = admin_change(&self.filled(change)?)?;
+                self.stage.administer(change)
+            }
             Step::Does { who, act } => match (who.as_str(), act) {
                 ("stranger" | "member", Act::Sends { octets, outcome: Some(outcome) }) => {
                     self.one_off(who, octets, outcome).await
@@ -136,7 +140,11 @@ impl<S: Stage> Play<'_, S> {
             }
             Act::Gets { frame, data, behind } => {
                 let last = self.client(who)?.last;
-                self.expect(who, frame, data).await?;
+                let data = match std::str::from_utf8(data) {
+                    Ok(text) if text.contains('$') => self.filled_text(text)?.into_bytes(),
+                    _ => data.clone(),
+                };
+                self.expect(who, frame, &data).await?;
                 let now = self.client(who)?.last;
                 ensure!(!behind || now > last, "{who} got {frame} too early");
                 Ok(())

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
-use tmtp_domain::Policy;
+use tmtp_contract::{AdminChange, SetAway};
+use tmtp_domain::{Away, GroupRule, Policy, Uid};
 
 /// A transcript.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub enum Step {
     Pass(Duration),
     /// The database will not take what comes of the next command.
     Refuse,
+    /// An admin changes something, before variables are put in.
+    Administer(String),
     /// Somebody does something.
     Does { who: String, act: Act },
 }
@@ -154,6 +157,9 @@ fn step(line: &str) -> Result<Step> {
         let text = String::from_utf8(data(value)?).context("a variable is text")?;
         return Ok(Step::Let { name: name.to_owned(), text });
     }
+    if let Some(change) = line.strip_prefix("admin ") {
+        return Ok(Step::Administer(change.to_owned()));
+    }
     let end = line.find([' ', '>', '<']).context("who does what?")?;
     let (who, rest) = line.split_at(end);
     let act = if let Some(header) = rest.strip_prefix(">= ") {
@@ -257,6 +263,27 @@ fn quoted(text: &str) -> Result<String> {
     serde_json::from_str(text).with_context(|| format!("{text} is no text in quotes"))
 }
 
+/// What an admin sets of a group or of a member.
+pub fn admin_change(text: &str) -> Result<AdminChange> {
+    let value: Value = serde_json::from_str(text)?;
+    let uid = |uid: &Value| Uid::parse(uid.as_str().unwrap_or_default()).context("this is no uid");
+    if let Some(gid) = value["group"].as_str() {
+        let mode = value["mode"].as_str().context("which mode?")?.parse().map_err(anyhow::Error::msg)?;
+        let posters = value["posters"].as_array().into_iter().flatten().map(uid).collect::<Result<_>>()?;
+        return Ok(AdminChange::GroupRule { gid: gid.to_owned(), rule: GroupRule { mode, posters } });
+    }
+    let away = match value["away"].as_str() {
+        None => None,
+        Some("") => Some(SetAway::Back),
+        Some(text) => {
+            let delegate = value.get("delegate").map(uid).transpose()?;
+            Some(SetAway::Away { away: Away { text: text.to_owned(), until: None, delegate } })
+        }
+    };
+    let receive_only = value["receive_only"].as_bool();
+    Ok(AdminChange::MemberFlags { uid: uid(&value["member"])?, receive_only, away })
+}
+
 /// Gateways are counted from 1.
 fn number(gateway: &str) -> Result<usize> {
     gateway.parse::<usize>()?.checked_sub(1).context("gateways are counted from 1")
@@ -268,6 +295,7 @@ fn duration(text: &str) -> Result<Duration> {
     match unit {
         "ms" => Ok(Duration::from_millis(number)),
         "s" => Ok(Duration::from_secs(number)),
+        "d" => Ok(Duration::from_hours(number * 24)),
         "min" => Ok(Duration::from_secs(number * 60)),
         _ => bail!("no unit is called {unit}"),
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use tmtp_client::{Connect, Trust};
+use tmtp_contract::{AdminAnswer, AdminChange};
 use tmtp_e2e::{Pure, WAIT};
 use tmtp_gateway::session::Exit;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
@@ -40,6 +41,8 @@ pub trait Stage {
     async fn pass(&mut self, time: Duration, real: bool);
     /// The database refuses what comes of the next command.
     fn refuse_next(&mut self) -> Result<()>;
+    /// An admin changes something.
+    fn administer(&mut self, change: AdminChange) -> Result<()>;
 }
 
 impl Stage for Pure {
@@ -77,6 +80,13 @@ impl Stage for Pure {
     fn refuse_next(&mut self) -> Result<()> {
         Self::refuse_next(self);
         Ok(())
+    }
+
+    fn administer(&mut self, change: AdminChange) -> Result<()> {
+        match Self::administer(self, change) {
+            AdminAnswer::Done { .. } => Ok(()),
+            AdminAnswer::Refused { text, .. } => bail!("the admin is told: {text}"),
+        }
     }
 }
 
@@ -152,6 +162,10 @@ impl Stage for Real {
 
     fn refuse_next(&mut self) -> Result<()> {
         bail!("a real database cannot be told to refuse something")
+    }
+
+    fn administer(&mut self, _: AdminChange) -> Result<()> {
+        bail!("a real cluster has its own admins")
     }
 }
 

@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use tmtp_contract::{
     AdminChange, AdminRequest, Attach, AuditNote, Body, BodyRef, Command, CommandEntry, Credentials,
-    DataInfo, Digest, Envelope, NewPlace, Once, Showing, VERSION, Versioned,
+    DataInfo, Digest, Envelope, NewPlace, Once, SetAway, Showing, VERSION, Versioned,
 };
 use tmtp_domain::{
-    BodyId, Epoch, GatewayId, GroupEdit, Identity, InviteId, KeyId, MemberStatus, MsgId, NodeNum, OhiAct,
-    OhiItem, Recipient, RecipientKind, RequestId, SessionId, SiteId,
+    Away, BodyId, Epoch, GatewayId, GroupEdit, GroupMode, GroupRule, Identity, InviteId, KeyId, MemberStatus,
+    MsgId, NodeNum, OhiAct, OhiItem, Recipient, RecipientKind, RequestId, SessionId, SiteId,
 };
 
 use super::{Case, TRACE, Value, counting, hash, uid, uuid, written};
@@ -31,31 +31,34 @@ fn recipient(id: &str, kind: RecipientKind) -> Recipient {
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    let mut cases = sessions();
+    let mut cases = registrations();
+    cases.extend(sessions());
     cases.extend(edits());
     cases.extend(posts());
     cases.extend(posts_with_notes());
     cases.extend(texts());
     cases.extend(group_edits());
     cases.extend(ohi_edits());
-    cases.extend(admin());
+    cases.extend(admin_members());
+    cases.extend(admin_places());
     cases.extend(whole_entries());
     cases
 }
 
-fn admin() -> Vec<Case> {
-    let asked = |change: AdminChange| {
-        Command::Admin(Box::new(AdminRequest {
-            id: RequestId(uuid(0x70)),
-            once: Once { key: KeyId(uuid(0x80)), text: "order 7".into(), digest: counting(0x90) },
-            note: AuditNote {
-                action: "member.suspend".into(),
-                target: "the member".into(),
-                from: "192.0.2.1".into(),
-            },
-            change,
-        }))
-    };
+fn asked(change: AdminChange) -> Command {
+    Command::Admin(Box::new(AdminRequest {
+        id: RequestId(uuid(0x70)),
+        once: Once { key: KeyId(uuid(0x80)), text: "order 7".into(), digest: counting(0x90) },
+        note: AuditNote {
+            action: "member.suspend".into(),
+            target: "the member".into(),
+            from: "192.0.2.1".into(),
+        },
+        change,
+    }))
+}
+
+fn admin_members() -> Vec<Case> {
     vec![
         one("v1/command/admin_site", "the site's row has changed", asked(AdminChange::SiteChanged)),
         one(
@@ -98,6 +101,11 @@ fn admin() -> Vec<Case> {
                 until: Some(1_790_000_000_000),
             }),
         ),
+    ]
+}
+
+fn admin_places() -> Vec<Case> {
+    vec![
         one("v1/command/admin_erase", "a member ends", asked(AdminChange::Erase { uid: uid(0x40) })),
         one(
             "v1/command/admin_ungroup",
@@ -149,10 +157,38 @@ fn admin() -> Vec<Case> {
                 drop: vec![uid(0x50)],
             }),
         ),
+        one(
+            "v1/command/admin_group_rule",
+            "a group is one where only some post",
+            asked(AdminChange::GroupRule {
+                gid: "the group".into(),
+                rule: GroupRule { mode: GroupMode::Announce, posters: [uid(0x40)].into() },
+            }),
+        ),
+        one(
+            "v1/command/admin_member_flags",
+            "a member receives only, and is away",
+            asked(AdminChange::MemberFlags {
+                uid: uid(0x40),
+                receive_only: Some(true),
+                away: Some(SetAway::Away {
+                    away: Away {
+                        text: "back on Monday".into(),
+                        until: Some(1_790_000_000_000),
+                        delegate: Some(uid(0x50)),
+                    },
+                }),
+            }),
+        ),
+        one(
+            "v1/command/admin_member_back",
+            "a member is there again",
+            asked(AdminChange::MemberFlags { uid: uid(0x40), receive_only: None, away: Some(SetAway::Back) }),
+        ),
     ]
 }
 
-fn sessions() -> Vec<Case> {
+fn registrations() -> Vec<Case> {
     vec![
         one(
             "v1/command/register",
@@ -199,6 +235,11 @@ fn sessions() -> Vec<Case> {
                 })),
             },
         ),
+    ]
+}
+
+fn sessions() -> Vec<Case> {
+    vec![
         one("v1/command/login", "a login", Command::Login { uid: uid(0x40), secret: hash(0x60) }),
         one(
             "v1/command/attach",
