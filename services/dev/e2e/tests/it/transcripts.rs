@@ -1,8 +1,10 @@
 //! Conversations of clients as text files (`testdata/transcripts`), played at the pure cluster and at a real one.
 
+mod client;
 mod play;
 mod script;
 mod stage;
+mod variables;
 
 use std::collections::BTreeSet;
 use std::fs;

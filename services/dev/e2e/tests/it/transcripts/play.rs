@@ -1,14 +1,16 @@
 //! Plays a transcript: sends what people send, and compares what they get, field by field. Besides, every frame that
 //! comes is held against what holds for all of them: the one spelling, the headsum, `info` before messages.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Map, Value, json};
-use tmtp_wire::{Decoder, Item, Response, headsum_holds};
+use tmtp_wire::headsum_holds;
 
+use super::client::{Client, Frame};
 use super::script::{Act, Octets, Outcome, Script, Step, admin_change};
 use super::stage::{Came, Stage};
+use super::variables::Variables;
 
 /// The data of messages by which a client finds out that nothing else has come.
 const FENCE: &[u8] = b"(fence)";
@@ -17,40 +19,12 @@ const FENCE: &[u8] = b"(fence)";
 pub struct Play<'a, S> {
     stage: &'a mut S,
     script: &'a Script,
-    variables: HashMap<String, String>,
+    variables: Variables,
     clients: HashMap<String, Client>,
     /// When each message was posted: the same for all who see it.
     posted: HashMap<String, String>,
     fences: u32,
     one_offs: usize,
-}
-
-/// A connection, and what came there and nobody has looked at.
-struct Client {
-    link: usize,
-    decoder: Decoder<Response<'static>>,
-    /// A frame whose data is coming.
-    half: Option<(Vec<u8>, Vec<u8>)>,
-    acks_all: bool,
-    uid: Option<String>,
-    informed: bool,
-    acks: VecDeque<Frame>,
-    messages: VecDeque<Frame>,
-    notices: VecDeque<Frame>,
-    answers: VecDeque<Frame>,
-    fences: Vec<String>,
-    /// Frames that came, and the number of the one that was got last.
-    came: usize,
-    last: usize,
-    quit: Option<String>,
-    end: Option<&'static str>,
-}
-
-struct Frame {
-    /// Of those of its link.
-    number: usize,
-    header: Map<String, Value>,
-    data: Vec<u8>,
 }
 
 impl<S: Stage> Play<'_, S> {
@@ -62,7 +36,7 @@ impl<S: Stage> Play<'_, S> {
         let mut play = Play {
             stage,
             script,
-            variables: HashMap::new(),
+            variables: Variables::default(),
             clients: HashMap::new(),
             posted: HashMap::new(),
             fences: 0,
@@ -78,7 +52,7 @@ impl<S: Stage> Play<'_, S> {
     async fn step(&mut self, step: &Step) -> Result<()> {
         match step {
             Step::Let { name, text } => {
-                self.variables.insert(name.clone(), text.clone());
+                self.variables.set(name, text.clone());
                 Ok(())
             }
             Step::Pass(time) => {
@@ -126,8 +100,11 @@ impl<S: Stage> Play<'_, S> {
             Act::Connects { gateway, greets } => self.connect(who, *gateway, *greets).await,
             Act::LogsIn { gateway, as_whom } => {
                 let (uid, node) = match as_whom {
-                    Some((uid, node)) => (self.filled(uid)?, self.filled(node)?),
-                    None => (self.variable(&format!("{who}.uid"))?, self.variable(&format!("{who}.node"))?),
+                    Some((uid, node)) => (self.variables.filled(uid)?, self.variables.filled(node)?),
+                    None => (
+                        self.variables.get(&format!("{who}.uid"))?,
+                        self.variables.get(&format!("{who}.node"))?,
+                    ),
                 };
                 self.log_in(who, *gateway, &uid, &node).await
             }
@@ -167,7 +144,7 @@ impl<S: Stage> Play<'_, S> {
                 Ok(())
             }
             Act::Acks(id) => {
-                let id = self.filled(id)?;
+                let id = self.variables.filled(id)?;
                 self.send_json(who, &json!({"op": 10, "id": id, "type": "ok"}), b"").await
             }
             Act::StopsReading => {
@@ -182,24 +159,7 @@ impl<S: Stage> Play<'_, S> {
 
     async fn connect(&mut self, who: &str, gateway: usize, greets: bool) -> Result<()> {
         let link = self.stage.connect(gateway).await?;
-        let client = Client {
-            link,
-            decoder: Decoder::new(),
-            half: None,
-            acks_all: true,
-            uid: None,
-            informed: false,
-            acks: VecDeque::new(),
-            messages: VecDeque::new(),
-            notices: VecDeque::new(),
-            answers: VecDeque::new(),
-            fences: Vec::new(),
-            came: 0,
-            last: 0,
-            quit: None,
-            end: None,
-        };
-        self.clients.insert(who.to_owned(), client);
+        self.clients.insert(who.to_owned(), Client::new(link));
         if greets {
             self.send_json(who, &json!({"Op": 0, "Id": "1"}), b"").await?;
             let expected = json!({"op": "tmtprev", "id": "1", "name": self.script.name}).to_string();
@@ -217,8 +177,8 @@ impl<S: Stage> Play<'_, S> {
         let registered = format!(r#"{{"op":"registered","uid":"${who}.uid","nodeid":"${who}.node"}}"#);
         self.expect(who, &registered, b"").await?;
         self.expect(who, r#"{"op":"info","info":"login ok"}"#, b"").await?;
-        self.variables.insert(format!("{who}.alias"), alias.to_owned());
-        let uid = self.variable(&format!("{who}.uid"))?;
+        self.variables.set(&format!("{who}.alias"), alias.to_owned());
+        let uid = self.variables.get(&format!("{who}.uid"))?;
         self.client(who)?.uid = Some(uid);
         Ok(())
     }
@@ -235,9 +195,9 @@ impl<S: Stage> Play<'_, S> {
     async fn send(&mut self, who: &str, octets: &Octets) -> Result<()> {
         let octets = match octets {
             Octets::Raw(octets) => octets.clone(),
-            Octets::Exact(header) => frame(&self.filled(header)?, b""),
+            Octets::Exact(header) => frame(&self.variables.filled(header)?, b""),
             Octets::Frame { header, data } => {
-                let header = self.filled(header)?;
+                let header = self.variables.filled(header)?;
                 let named = header.to_lowercase().contains("\"datalen\"");
                 let header = match header.strip_prefix('{') {
                     Some(rest) if !data.is_empty() && !named => {
@@ -260,7 +220,7 @@ impl<S: Stage> Play<'_, S> {
     async fn outcome(&mut self, who: &str, octets: &Octets, outcome: &Outcome) -> Result<()> {
         let id = match octets {
             Octets::Frame { header, .. } => {
-                let header: Map<String, Value> = serde_json::from_str(&self.filled(header)?)?;
+                let header: Map<String, Value> = serde_json::from_str(&self.variables.filled(header)?)?;
                 let id = header.iter().find(|(name, _)| name.eq_ignore_ascii_case("id"));
                 id.map_or(Value::Null, |(_, id)| id.clone())
             }
@@ -366,7 +326,7 @@ impl<S: Stage> Play<'_, S> {
             }
         }
         let header = Value::Object(header);
-        self.bind(&mut expected, &header)?;
+        self.variables.bind(&mut expected, &header)?;
         ensure!(expected == header, "{who} expected {expected}, got {header}");
         ensure!(
             got.data == data,
@@ -377,36 +337,9 @@ impl<S: Stage> Play<'_, S> {
         Ok(())
     }
 
-    /// Puts variables in. Those that are new get the value that came.
-    fn bind(&mut self, expected: &mut Value, got: &Value) -> Result<()> {
-        match expected {
-            Value::String(text) => {
-                if let (Some(name), Value::String(got)) = (text.strip_prefix('$'), got)
-                    && is_name(name)
-                    && !self.variables.contains_key(name)
-                {
-                    self.variables.insert(name.to_owned(), got.clone());
-                }
-                *text = self.filled_text(text)?;
-            }
-            Value::Object(fields) => {
-                for (name, value) in fields {
-                    self.bind(value, &got[name.as_str()])?;
-                }
-            }
-            Value::Array(items) => {
-                for (place, item) in items.iter_mut().enumerate() {
-                    self.bind(item, &got[place])?;
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
     async fn expect_quit(&mut self, who: &str, text: &str) -> Result<()> {
         self.expect_end(who, "end").await.with_context(|| format!("{who} expected quit: {text}"))?;
-        let text = self.filled_text(text)?;
+        let text = self.variables.filled_text(text)?;
         let got = self.clients.get(who).and_then(|client| client.quit.clone());
         ensure!(got.as_deref() == Some(&text), "{who} expected quit: {text}, got {got:?}");
         self.clients.remove(who);
@@ -451,93 +384,8 @@ impl<S: Stage> Play<'_, S> {
         ensure!(client.is_quiet(), "{who} expected nothing, got {}", client.rest());
         Ok(())
     }
-
-    // Variables.
-
-    fn variable(&self, name: &str) -> Result<String> {
-        self.variables.get(name).cloned().with_context(|| format!("${name} is not known yet"))
-    }
-
-    /// JSON with its variables filled in.
-    fn filled(&self, text: &str) -> Result<String> {
-        self.fill(text, |value| {
-            let quoted = Value::from(value).to_string();
-            quoted[1..quoted.len() - 1].to_owned()
-        })
-    }
-
-    /// Any other text with its variables filled in.
-    fn filled_text(&self, text: &str) -> Result<String> {
-        self.fill(text, str::to_owned)
-    }
-
-    fn fill(&self, text: &str, spell: impl Fn(&str) -> String) -> Result<String> {
-        let mut filled = String::new();
-        let mut pieces = text.split('$');
-        filled.extend(pieces.next());
-        for piece in pieces {
-            let end = piece.find(|char| !is_name_char(char)).unwrap_or(piece.len());
-            let (name, rest) = piece.split_at(end);
-            filled += &spell(&self.variable(name)?);
-            filled += rest;
-        }
-        Ok(filled)
-    }
-}
-
-fn is_name_char(char: char) -> bool {
-    char.is_ascii_alphanumeric() || char == '.'
-}
-
-fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(is_name_char)
 }
 
 fn frame(header: &str, data: &[u8]) -> Vec<u8> {
     [format!("{:04x}{header}", header.len()).as_bytes(), data].concat()
-}
-
-impl Client {
-    /// Frames that are complete now: header and data.
-    fn cut(&mut self, octets: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        let mut input = octets;
-        let mut frames = Vec::new();
-        while let Some(item) = self.decoder.next(&mut input).map_err(|error| anyhow::anyhow!("{error:?}"))? {
-            match item {
-                Item::Header { header, raw } => {
-                    let mut again = Vec::new();
-                    header.encode(&mut again)?;
-                    ensure!(again[4..] == *raw, "{} is not spelled right", String::from_utf8_lossy(&raw));
-                    self.half = Some((raw.into_owned(), Vec::new()));
-                }
-                Item::Data(piece) => self.half.as_mut().context("data without a header")?.1.extend(piece),
-                Item::End => frames.push(self.half.take().context("the end of no frame")?),
-            }
-        }
-        Ok(frames)
-    }
-
-    fn is_quiet(&self) -> bool {
-        self.acks.is_empty()
-            && self.messages.is_empty()
-            && self.notices.is_empty()
-            && self.answers.is_empty()
-            && self.quit.is_none()
-    }
-
-    /// What came and nobody asked for.
-    fn rest(&self) -> String {
-        let queues = [&self.answers, &self.acks, &self.messages, &self.notices];
-        let mut rest: Vec<String> = queues
-            .into_iter()
-            .flatten()
-            .map(|frame| {
-                let header = Value::Object(frame.header.clone()).to_string();
-                format!("{} {:?}", header, String::from_utf8_lossy(&frame.data[..frame.data.len().min(100)]))
-            })
-            .collect();
-        rest.extend(self.quit.iter().map(|text| format!("quit: {text}")));
-        rest.extend(self.end.map(str::to_owned));
-        if rest.is_empty() { "nothing".to_owned() } else { rest.join(" and ") }
-    }
 }
