@@ -1,5 +1,6 @@
 //! The admin API against requests that nobody would write, made of its own document by Schemathesis.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
@@ -12,7 +13,9 @@ use crate::administration::bootstrap;
 /// The variable that says where the program is; `deploy/local/test` sets it.
 const VARIABLE: &str = "POSTERN_TEST_SCHEMATHESIS";
 /// Requests of each kind to each operation, at most.
-const EXAMPLES: &str = "12";
+const EXAMPLES: &str = "6";
+/// Kinds of changes that such a run makes at least; without them it would have tried nothing but refusals.
+const CHANGES: usize = 10;
 /// The same requests each time: what is found can be found again.
 const SEED: &str = "20261126";
 
@@ -42,7 +45,10 @@ async fn nothing_undocumented() -> Result<()> {
     tmtp_testkit::eventually(tmtp_e2e::WAIT, "the site to be served", async || served().await.then_some(()))
         .await?;
     let ann = cluster.gateway(0).at("tried.test").connect_as("ann", "Ann of the tried").await?;
+    let ben = cluster.gateway(0).at("tried.test").connect_as("ben", "Ben of the tried").await?;
     let invite = operator.ask("invite create tried.test --max-uses 5")?;
+    // It may end: the operator's own must not.
+    let key = operator.ask("key create --name spare --role readonly --site tried.test")?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let config = format!(
         r#"
@@ -56,16 +62,24 @@ async fn nothing_undocumented() -> Result<()> {
         "path.name" = "A name to try"
         "path.domain" = "tried.test"
         "path.provider" = "corp"
+        "path.key" = "{key}"
 
         [[operations]]
         include-operation-id = ["delete_site", "suspend_site", "restore_site"]
         [operations.parameters]
         "path.site" = "{other}"
+
+        [[operations]]
+        include-operation-id = "erase_member"
+        [operations.parameters]
+        "path.uid" = "{erased}"
         "#,
         site = text(&site["id"]),
         other = text(&other["id"]),
         uid = ann.uid(),
+        erased = ben.uid(),
         invite = text(&invite["id"]),
+        key = text(&key["id"]),
     );
     let file = folder.path().join("schemathesis.toml");
     fs::write(&file, config).context("write the settings")?;
@@ -89,5 +103,9 @@ async fn nothing_undocumented() -> Result<()> {
         .context("start schemathesis")?;
     let said = String::from_utf8_lossy(&output.stdout).replace(token.trim(), "…");
     ensure!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let log = operator.ask("audit --most 10000")?;
+    let actions: BTreeSet<&str> =
+        log.as_array().into_iter().flatten().filter_map(|entry| entry["action"].as_str()).collect();
+    ensure!(actions.len() >= CHANGES, "only {actions:?} were tried with success");
     cluster.passed()
 }
