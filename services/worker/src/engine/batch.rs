@@ -167,10 +167,10 @@ impl Engine {
             // Nearly every batch ends here: what it needs is known.
             wanted.sites.retain(|site| !self.sites.contains_key(site));
             if !wanted.leave_out(&mut asked) {
-                return Loaded::Ready(facts);
+                return Loaded::Ready(Box::new(facts));
             }
             match self.load(wanted).await {
-                Loaded::Ready(more) => facts.extend(more),
+                Loaded::Ready(more) => facts.extend(*more),
                 other => return other,
             }
         }

@@ -13,7 +13,7 @@ use crate::home::{Facts, Home, ReadPage, Wanted};
 /// How loading ended.
 pub(super) enum Loaded {
     /// The homes know what the batch needs.
-    Ready(Facts),
+    Ready(Box<Facts>),
     /// Something that the batch needs cannot be read, ever.
     Refused,
     /// The process ends.
@@ -74,7 +74,7 @@ impl Engine {
         let mut attempt = 0;
         loop {
             match self.try_load(&lists).await {
-                Ok(facts) => return Loaded::Ready(facts),
+                Ok(facts) => return Loaded::Ready(Box::new(facts)),
                 Err(error) if error.is_about_data() || matches!(error, Error::Unreadable(_)) => {
                     tracing::error!(
                         error = &error as &dyn std::error::Error,

@@ -102,7 +102,7 @@ impl Engine {
         let known: HashSet<_> = wanted.members.iter().copied().filter(|key| self.knows(*key)).collect();
         wanted.members.retain(|key| !known.contains(key));
         match self.load(wanted).await {
-            Loaded::Ready(facts) => Some(facts),
+            Loaded::Ready(facts) => Some(*facts),
             Loaded::Refused | Loaded::Ended => None,
         }
     }

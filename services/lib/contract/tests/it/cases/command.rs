@@ -39,23 +39,25 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(group_edits());
     cases.extend(ohi_edits());
     cases.extend(admin());
+    cases.extend(admin_rules());
     cases.extend(whole_entries());
     cases
 }
 
+fn asked(change: AdminChange) -> Command {
+    Command::Admin(Box::new(AdminRequest {
+        id: RequestId(uuid(0x70)),
+        once: Once { key: KeyId(uuid(0x80)), text: "order 7".into(), digest: counting(0x90) },
+        note: AuditNote {
+            action: "member.suspend".into(),
+            target: "the member".into(),
+            from: "192.0.2.1".into(),
+        },
+        change,
+    }))
+}
+
 fn admin() -> Vec<Case> {
-    let asked = |change: AdminChange| {
-        Command::Admin(Box::new(AdminRequest {
-            id: RequestId(uuid(0x70)),
-            once: Once { key: KeyId(uuid(0x80)), text: "order 7".into(), digest: counting(0x90) },
-            note: AuditNote {
-                action: "member.suspend".into(),
-                target: "the member".into(),
-                from: "192.0.2.1".into(),
-            },
-            change,
-        }))
-    };
     vec![
         one("v1/command/admin_site", "the site's row has changed", asked(AdminChange::SiteChanged)),
         one(
@@ -133,6 +135,11 @@ fn admin() -> Vec<Case> {
                 drop: vec![uid(0x50)],
             }),
         ),
+    ]
+}
+
+fn admin_rules() -> Vec<Case> {
+    vec![
         one(
             "v1/command/admin_group_rule",
             "a group is one where only some post",
