@@ -11,6 +11,7 @@ use tmtp_domain::{
 use tmtp_store::Change;
 
 use super::admin::Needs;
+use super::policy::correct_sender;
 use super::posts::{Forward, Payload};
 use super::receipts::request_key;
 use super::{Facts, Home, NodeKey, Now, SessionKey, Wanted, World, registration};
@@ -173,7 +174,7 @@ impl Home {
                 return self.refuse(call, &refusal);
             }
         };
-        Self::correct_sender(node, &mut envelope.command, world);
+        correct_sender(node, &mut envelope.command, world);
         self.request(call, node, envelope.command, world);
         self.note_contacts_of(call, node.uid, others, world);
         self.outbox.done.insert(call.from, call.seq);

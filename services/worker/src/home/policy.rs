@@ -175,14 +175,6 @@ impl Home {
         }
     }
 
-    /// Corrects what a post says of its sender, where the policy asks for that.
-    pub(super) fn correct_sender(node: NodeKey, command: &mut Command, world: &World<'_>) {
-        let truth = world.sites.get(&node.site).map(|site| site.policy.posts.sender_truth);
-        if truth == Some(SenderTruth::Correct) {
-            correct(node.site, node.uid, command, world);
-        }
-    }
-
     /// A request has been decided that names these members, and the policy minds who has written to whom.
     pub(super) fn note_contacts_of(
         &mut self,
@@ -316,6 +308,14 @@ impl Home {
     fn has_succeeded(&self, call: Call, node: NodeKey, command: &Command) -> bool {
         digest(command)
             .is_some_and(|digest| self.receipts.get(&request_key(node, digest), call.now).is_some())
+    }
+}
+
+/// Corrects what a post says of its sender, where the policy asks for that.
+pub(super) fn correct_sender(node: NodeKey, command: &mut Command, world: &World<'_>) {
+    let truth = world.sites.get(&node.site).map(|site| site.policy.posts.sender_truth);
+    if truth == Some(SenderTruth::Correct) {
+        correct(node.site, node.uid, command, world);
     }
 }
 

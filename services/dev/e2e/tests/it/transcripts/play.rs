@@ -61,7 +61,7 @@ impl<S: Stage> Play<'_, S> {
             }
             Step::Refuse => self.stage.refuse_next(),
             Step::Administer(change) => {
-                let change = admin_change(&self.filled(change)?)?;
+                let change = admin_change(&self.variables.filled(change)?)?;
                 self.stage.administer(change)
             }
             Step::Does { who, act } => match (who.as_str(), act) {
@@ -118,7 +118,7 @@ impl<S: Stage> Play<'_, S> {
             Act::Gets { frame, data, behind } => {
                 let last = self.client(who)?.last;
                 let data = match std::str::from_utf8(data) {
-                    Ok(text) if text.contains('$') => self.filled_text(text)?.into_bytes(),
+                    Ok(text) if text.contains('$') => self.variables.filled_text(text)?.into_bytes(),
                     _ => data.clone(),
                 };
                 self.expect(who, frame, &data).await?;

@@ -41,6 +41,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(ohi_edits());
     cases.extend(admin_members());
     cases.extend(admin_places());
+    cases.extend(admin_rules());
     cases.extend(whole_entries());
     cases
 }
@@ -157,6 +158,11 @@ fn admin_places() -> Vec<Case> {
                 drop: vec![uid(0x50)],
             }),
         ),
+    ]
+}
+
+fn admin_rules() -> Vec<Case> {
+    vec![
         one(
             "v1/command/admin_group_rule",
             "a group is one where only some post",
