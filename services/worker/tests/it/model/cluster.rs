@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::database::{Database, KEY};
 use super::gateway::{Gateway, WINDOW};
 use super::reference::{Node, Reference};
-use super::{Fate, Op, Step};
+use super::{Death, Fate, Op, Step};
 
 /// The window counts messages only, members are forgotten as soon as may be, and receipts outlive a case.
 const LIMITS: Limits = Limits {
@@ -65,10 +65,12 @@ struct Cluster<'d> {
     removed: HashSet<BodyId>,
     /// Somebody stopped, or did not hear, that knew of bodies to be removed: those are left to the sweep.
     lost_removals: bool,
+    /// How often an owner had sessions of a dead gateway.
+    strangers: u32,
 }
 
-/// Runs a case.
-pub async fn run(database: &Database, steps: &[Step]) {
+/// Runs a case. Says how often an owner had sessions of a dead gateway.
+pub async fn run(database: &Database, steps: &[Step]) -> u32 {
     let mut cluster = Cluster::new(database).await;
     for step in steps {
         for op in &step.ops {
@@ -77,6 +79,7 @@ pub async fn run(database: &Database, steps: &[Step]) {
         cluster.step(step).await;
     }
     cluster.finish().await;
+    cluster.strangers
 }
 
 impl<'d> Cluster<'d> {
@@ -103,6 +106,7 @@ impl<'d> Cluster<'d> {
             made: 0,
             removed: HashSet::new(),
             lost_removals: false,
+            strangers: 0,
         };
         for n in 0..USERS {
             let uid = user(n);
@@ -220,8 +224,12 @@ impl<'d> Cluster<'d> {
             self.process(self.read + 1, Fate::Told, 0).await;
         }
         self.process(self.stream.len(), step.fate, step.forgetful).await;
-        if step.gateway_dies {
+        self.end_strangers();
+        if step.death != Death::Nobody {
             self.gateway_dies().await;
+        }
+        if step.death == Death::Both {
+            self.stop(step.forgetful).await;
         }
     }
 
@@ -355,7 +363,7 @@ impl<'d> Cluster<'d> {
         self.decide(&batch).await;
         let commit = self.commit(Fate::Told).await.flatten();
         for (gateway, envelope) in batch {
-            assert!(self.reference.resumes(&envelope), "{envelope:?} was not to wait");
+            assert!(self.reference.resumes(gateway, &envelope), "{envelope:?} was not to wait");
             self.reference.follow(gateway, &envelope);
         }
         if let Some(part) = &commit {
@@ -468,18 +476,29 @@ impl<'d> Cluster<'d> {
         self.gateway.present(row.epoch);
     }
 
-    /// The gateway dies. The owner reads all it has said before it notices, and has recorded by then that it has: a lease
-    /// is long. (What becomes of sessions of a dead gateway that are read again is the engine's to see to.)
+    /// The gateway dies. The owner reads all it has said before it notices; what of that had no effect may not be recorded
+    /// as read, and then the next owner reads it again.
     async fn gateway_dies(&mut self) {
         self.process(self.stream.len(), Fate::Told, 0).await;
-        self.home.gateway_is_gone(self.gateway.id);
-        if let Some(part) = self.home.take_commit(true).unwrap() {
-            self.database.store.commit(&Commit { shards: vec![part.clone()] }).await.unwrap();
-            self.home.committed(&part, self.now);
-        }
-        self.reference.gateway_dies();
+        self.gateway_is_gone(self.gateway.id);
+        self.reference.stop_waiting();
         self.gateways_made += 1;
         self.gateway = Gateway::new(self.site, self.gateways_made);
+    }
+
+    /// The time of a lease goes by: sessions of dead gateways end, as they do in the engine.
+    fn end_strangers(&mut self) {
+        for gateway in self.home.gateways() {
+            if gateway != self.gateway.id {
+                self.strangers += 1;
+                self.gateway_is_gone(gateway);
+            }
+        }
+    }
+
+    fn gateway_is_gone(&mut self, gateway: GatewayId) {
+        self.home.gateway_is_gone(gateway);
+        self.reference.gateway_is_gone(gateway);
     }
 
     // What has to hold.
@@ -507,6 +526,7 @@ impl<'d> Cluster<'d> {
     /// Lets everybody fetch and ack everything, sends every request again, and looks at what is left.
     async fn finish(&mut self) {
         self.settle().await;
+        self.end_strangers();
         self.everybody_logs_in().await;
         for (node, requests) in self.requests.clone() {
             let (id, _) = self.gateway.session_at(node).unwrap();

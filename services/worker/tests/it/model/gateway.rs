@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use tmtp_contract::{Answer, Attach, Command, Envelope, Event, Message};
+use tmtp_contract::{Answer, Attach, Command, Envelope, Event, LoginRefusal, Message};
 use tmtp_domain::{Epoch, GatewayId, MsgId, NodeNum, SessionId, SiteId};
 use tmtp_worker::home::Outbox;
 use uuid::Uuid;
@@ -175,6 +175,11 @@ impl Gateway {
         // The answer to what has been published again since comes under its new number.
         let Some(index) = session.unanswered.iter().position(|(number, _)| *number == seq) else { return };
         match (session.unanswered.remove(index).1, answer) {
+            // Only an owner that has read openings of a dead gateway again, and not noticed yet, does this.
+            (Command::Login { .. }, Answer::NotLoggedIn(LoginRefusal::AlreadyConnected)) => {
+                assert!(reference.is_refused(self.id, id), "nobody else is at {:?}", session.node);
+                self.sessions.remove(&id);
+            }
             (Command::Register { .. }, Answer::Registered { node, alias_error: None })
             | (Command::Login { .. }, Answer::LoggedIn { node, .. }) => {
                 assert_eq!(node.0, session.node.1);

@@ -14,6 +14,9 @@ type Index = usize;
 /// 0 overtakes, 1 waits its turn; then in the order of the list.
 type Place = (u8, Index);
 
+/// A session, among those of all gateways.
+type Key = (GatewayId, u64);
+
 /// A message that was posted.
 struct Posting {
     from: Uid,
@@ -37,12 +40,14 @@ pub struct Reference {
     /// Requests that succeeded, and their messages.
     requests: HashMap<(Node, Digest), Index>,
     /// Sessions that have logged in, which is told once.
-    logins: HashSet<(GatewayId, u64)>,
-    /// The owner's sessions.
-    sessions: HashMap<u64, Session>,
+    logins: HashSet<Key>,
+    /// The owner's sessions, those of dead gateways among them whose openings it has read again.
+    sessions: HashMap<Key, Session>,
+    /// Sessions that were not let in, because another one is at their node.
+    refused: HashSet<Key>,
     /// The owner waits for the gateway's word, under this epoch, that its sessions are back; logins wait with it.
     waiting: Option<Epoch>,
-    deferred: Vec<Envelope>,
+    deferred: Vec<(GatewayId, Envelope)>,
 }
 
 impl Reference {
@@ -66,23 +71,32 @@ impl Reference {
         self.waiting = Some(next);
     }
 
-    /// The gateway dies, and whoever owns the shard knows it.
-    pub fn gateway_dies(&mut self) {
-        self.sessions.clear();
-        self.deferred.clear();
+    /// A gateway is dead, and whoever owns the shard knows it.
+    pub fn gateway_is_gone(&mut self, gateway: GatewayId) {
+        self.sessions.retain(|key, _| key.0 != gateway);
+        self.deferred.retain(|(from, _)| *from != gateway);
+    }
+
+    /// The only gateway there was is dead: nobody is waited for.
+    pub fn stop_waiting(&mut self) {
         self.waiting = None;
     }
 
+    /// A session was not let in, and rightly so.
+    pub fn is_refused(&self, gateway: GatewayId, session: u64) -> bool {
+        self.refused.contains(&(gateway, session))
+    }
+
     /// A login that waited is decided. False if there is none, or it has to wait longer.
-    pub fn resumes(&mut self, login: &Envelope) -> bool {
+    pub fn resumes(&mut self, gateway: GatewayId, login: &Envelope) -> bool {
         let waits = self.deferred.len();
-        self.deferred.retain(|other| other != login);
+        self.deferred.retain(|(from, other)| (*from, other) != (gateway, login));
         self.waiting.is_none() && self.deferred.len() < waits
     }
 
     /// Follows a command that was committed.
     pub fn follow(&mut self, gateway: GatewayId, envelope: &Envelope) {
-        let session = envelope.session.0;
+        let key = (gateway, envelope.session.0);
         match &envelope.command {
             Command::Present { epoch } if self.waiting == Some(*epoch) => self.waiting = None,
             Command::Present { .. } => {}
@@ -95,50 +109,55 @@ impl Reference {
                 let node = (*uid, 1);
                 self.owed.entry(node).or_default();
                 self.passwords.insert(node, *secret);
-                self.open(node, envelope);
+                self.open(key, node, envelope);
             }
             _ if envelope.command.opens()
-                && self.sessions.get(&session).is_some_and(|open| envelope.seq < open.opened) => {}
-            Command::Attach(attach) => self.open((attach.uid, attach.node.0), envelope),
-            Command::Login { .. } if self.waiting.is_some() => {
-                self.deferred.retain(|other| other.session != envelope.session);
-                self.deferred.push(envelope.clone());
-            }
-            Command::Login { uid, secret } => {
-                let node = *self
-                    .passwords
-                    .iter()
-                    .find(|(node, known)| node.0 == *uid && *known == secret)
-                    .unwrap()
-                    .0;
-                self.open(node, envelope);
-                if self.logins.insert((gateway, session)) {
-                    self.post(node, &envelope.command, self.nodes_of(*uid));
-                }
-            }
-            command => match self.sessions.get_mut(&session) {
+                && self.sessions.get(&key).is_some_and(|open| envelope.seq < open.opened) => {}
+            Command::Attach(attach) => self.open(key, (attach.uid, attach.node.0), envelope),
+            Command::Login { uid, secret } => self.login(key, *uid, *secret, envelope),
+            command => match self.sessions.get_mut(&key) {
                 Some(open) if open.expected == envelope.seq => {
                     open.expected += 1;
                     let node = open.node;
-                    self.request(session, node, command);
+                    self.request(key, node, command);
                 }
                 // A client hangs up before it is let in.
                 None if *command == Command::Detach => {
                     self.deferred
-                        .retain(|login| login.session != envelope.session || login.seq > envelope.seq);
+                        .retain(|(from, login)| (*from, login.session.0) != key || login.seq > envelope.seq);
                 }
                 _ => {}
             },
         }
     }
 
-    fn open(&mut self, node: Node, envelope: &Envelope) {
+    fn login(&mut self, key: Key, uid: Uid, secret: SecretHash, envelope: &Envelope) {
+        let is_its = |(node, known): &(&Node, &SecretHash)| node.0 == uid && **known == secret;
+        let node = *self.passwords.iter().find(is_its).unwrap().0;
+        match self.sessions.iter().find(|(_, session)| session.node == node) {
+            Some((other, _)) if *other != key => _ = self.refused.insert(key),
+            None if self.waiting.is_some() => {
+                self.deferred.retain(|(from, other)| (*from, other.session.0) != key);
+                self.deferred.push((key.0, envelope.clone()));
+            }
+            _ => {
+                self.open(key, node, envelope);
+                if self.logins.insert(key) {
+                    self.post(node, &envelope.command, self.nodes_of(uid));
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, key: Key, node: Node, envelope: &Envelope) {
+        let taken = self.sessions.iter().any(|(other, session)| session.node == node && *other != key);
+        assert!(!taken, "two sessions at {node:?}");
         let open = Session { node, opened: envelope.seq, expected: envelope.seq + 1 };
-        self.sessions.insert(envelope.session.0, open);
+        self.sessions.insert(key, open);
     }
 
     /// What a session asks whose turn it is.
-    fn request(&mut self, session: u64, node: Node, command: &Command) {
+    fn request(&mut self, session: Key, node: Node, command: &Command) {
         let uid = node.0;
         match command {
             Command::Detach => _ = self.sessions.remove(&session),
