@@ -16,6 +16,10 @@ TLS_DIR=$LOCAL_DIR/tls
 SETTINGS=$LOCAL_DIR/settings
 CLUSTER_ENV=$LOCAL_DIR/cluster.env
 OPERATOR_KEY=$LOCAL_DIR/operator.key
+# The demonstration site: it takes invited people only.
+DEMO_DOMAIN=demo.localhost
+DEMO_KEY=$LOCAL_DIR/demo.key
+DEMO_INVITE=$LOCAL_DIR/demo.invite
 TARGET_DIR=${CARGO_TARGET_DIR:-$ROOT/target}
 [[ $TARGET_DIR == /* ]] || TARGET_DIR=$PWD/$TARGET_DIR
 
@@ -318,7 +322,8 @@ ensure_pebble() {
 # ChromeDriver with a Chromium of its version, for the test of the sign-in pages. Sets CHROMEDRIVER to its path.
 ensure_chromedriver() {
     have chromedriver || apt_install chromium chromium-driver
-    CHROMEDRIVER=$(command -v chromedriver) ||
+    CHROMEDRIVER=$(command -v chromedriver || true)
+    [[ -x $CHROMEDRIVER ]] ||
         die "ChromeDriver is not in PATH; install it (apt-get install chromium chromium-driver)"
 }
 
@@ -585,6 +590,9 @@ write_cluster_env() {
 GATEWAYS=$(joined gateway_address "${gateways[@]}")
 ADMIN_URL=http://$HOST:$(admin_port)
 OPERATOR_TOKEN=$(cat -- "$OPERATOR_KEY" 2>/dev/null)
+DEMO_SITE=$DEMO_DOMAIN
+DEMO_ADMIN_TOKEN=$(cat -- "$DEMO_KEY" 2>/dev/null)
+DEMO_INVITE=$(cat -- "$DEMO_INVITE" 2>/dev/null)
 DATABASE_URL=$(database_url)
 REDIS_URL=$(redis_url)
 PIDS_GATEWAY=$(joined running_pid "${gateways[@]}")

@@ -204,6 +204,6 @@ async fn ready_means_looked_at() {
     let rig = Rig::start(|_| {}).await;
     let checks: Vec<(&str, &str)> =
         rig.ready.checks.iter().map(|(name, state)| (*name, state.as_str())).collect();
-    assert_eq!(checks, [("bodies", "ok"), ("bus", "ok"), ("certificates", "ok")]);
+    assert_eq!(checks, [("bodies", "ok"), ("bus", "ok"), ("certificates", "ok"), ("drain", "ok")]);
     rig.abort().await;
 }

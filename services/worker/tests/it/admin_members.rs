@@ -199,10 +199,16 @@ fn who_waits_is_decided_about() {
     assert_eq!(outcome, AdminOutcome::Member { status: MemberStatus::Active });
     let groups: Vec<&Change> =
         changes(&rig).into_iter().filter(|change| matches!(change, Change::Place { .. })).collect();
-    assert!(matches!(groups[..], [Change::Place { gid, uid: BEN, .. }] if gid == GROUP), "{groups:?}");
+    let entered =
+        |change: &Change, name: &str| matches!(change, Change::Place { gid, uid: BEN, .. } if gid == name);
+    // One of them did not exist before.
+    assert!(
+        matches!(groups[..], [new, old] if entered(new, "No group") && entered(old, GROUP)),
+        "{groups:?}"
+    );
     rig.run((G1, 1), post(2, &[BEN])).posted();
     let told = rig.run((G2, 2), login(BEN, 1));
-    assert_eq!(told.delivered((G2, 2)).len(), 3, "the group's notice, the post and the login's notice");
+    assert_eq!(told.delivered((G2, 2)).len(), 4, "the groups' notices, the post and the login's notice");
     assert_eq!(refused(&mut rig, "e", decide(BEN, true, &[BENS])), AdminRefusal::Conflict);
 
     // Ben's alias is not Nobody's.

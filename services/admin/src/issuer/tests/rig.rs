@@ -116,6 +116,13 @@ impl Rig {
         Answer { status, headers, body: response.text().await.unwrap() }
     }
 
+    /// The issuer's keys, which are the same for all sites.
+    pub async fn keys(&self) -> Answer {
+        let response = self.http.get(format!("{}/jwks", self.url)).send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        Answer { status, headers, body: response.text().await.unwrap() }
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         self.ask(Method::GET, path, &[], None).await
     }

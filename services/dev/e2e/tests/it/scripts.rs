@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
+use tmtp_client::{Client, Connect, Trust};
 use tmtp_testkit::eventually;
+use tmtp_wire::Request;
 
 /// The repository.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../..");
@@ -111,6 +113,30 @@ impl Place {
         Ok(())
     }
 
+    /// The invite of the demonstration site leads to its page, and lets somebody in.
+    async fn invites(&self) -> Result<()> {
+        let mut env = self.env()?;
+        let mut of = |key: &str| {
+            env.remove(key).filter(|value| !value.is_empty()).with_context(|| format!("no {key}"))
+        };
+        let (link, site, gateways) = (of("DEMO_INVITE")?, of("DEMO_SITE")?, of("GATEWAYS")?);
+        ensure!(of("DEMO_ADMIN_TOKEN")?.starts_with("tmk_"), "no key of the site's admin");
+        let address = gateways.split(',').next().context("no gateway")?.parse()?;
+        let code = link.rsplit('/').next().context("no code")?.to_owned();
+        let page = reqwest::get(&link).await?.error_for_status()?.text().await?;
+        ensure!(page.contains("Join Postern Demo"), "{page}");
+        let connect = Connect { address, server_name: Some(site), trust: Trust::Any };
+        let request = Request::Register {
+            new_node: "laptop".to_owned(),
+            new_alias: "Ann of Postern".to_owned(),
+            oidc: None,
+            invite: Some(code),
+        };
+        let (_, account) = Client::register_with(&connect, &request).await?;
+        ensure!(account.alias_error.is_none(), "{:?}", account.alias_error);
+        Ok(())
+    }
+
     fn ctl(&self, words: &[&str]) -> Result<String> {
         let output = Command::new(tmtp_e2e::binary("tmtpctl")?)
             .args(words)
@@ -137,6 +163,7 @@ async fn a_local_cluster_lives_and_dies() -> Result<()> {
     place.fail("status", &[], 3, "there is no cluster")?;
     place.fail("restart", &["worker"], 1, "./deploy/local/up starts one")?;
     check_demonstration(&place.up_and_demonstrate(&[])?)?;
+    place.invites().await?;
     let env = place.env()?;
     for key in ["GATEWAYS", "ADMIN_URL", "DATABASE_URL", "REDIS_URL", "PIDS_GATEWAY", "PIDS_WORKER"] {
         ensure!(env.get(key).is_some_and(|value| !value.is_empty()), "no {key}: {env:?}");
