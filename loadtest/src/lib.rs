@@ -3,14 +3,15 @@
 //! the conditions under which it was taken.
 //!
 //! [`pairs`] measures messages under way, [`idle`] what a connection costs that does nothing, [`drain`] how a backlog
-//! gets to its receiver. All are functions
-//! from options to a report, so that tests can run them while they break things.
+//! gets to its receiver, [`sites`] what a site costs that does nothing. All are functions from options to a report, so that
+//! tests can run them while they break things.
 
 pub mod conditions;
 pub mod drain;
 pub mod idle;
 pub mod pairs;
 pub mod processes;
+pub mod sites;
 
 mod books;
 mod dialer;

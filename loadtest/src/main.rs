@@ -12,6 +12,7 @@ use tmtp_loadtest::{
     conditions::Conditions,
     drain, idle, pairs,
     processes::{Cluster, Processes},
+    sites,
 };
 
 /// Between two lines about how far the run has come.
@@ -36,6 +37,8 @@ enum Command {
     Idle(Idle),
     /// Messages for somebody who is away: time and CPU time until all are delivered and acknowledged
     Drain(Drain),
+    /// Sites that do nothing: time to make them through the admin API, memory and CPU time
+    Sites(Sites),
 }
 
 #[derive(Debug, clap::Args)]
@@ -114,6 +117,19 @@ struct Drain {
     settle: u32,
 }
 
+#[derive(Debug, clap::Args)]
+struct Sites {
+    /// The local cluster's cluster.env
+    #[arg(long, value_name = "FILE")]
+    env_file: PathBuf,
+    /// How many to make
+    #[arg(long = "sites", value_name = "SITES")]
+    count: u32,
+    /// How long to look at the idle cluster, before and after
+    #[arg(long, default_value_t = 30)]
+    seconds: u32,
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     // A wrong command line ends here, with 2.
@@ -122,6 +138,7 @@ async fn main() -> ExitCode {
         Command::Pairs(pairs) => Box::pin(pairs.run()).await,
         Command::Idle(idle) => Box::pin(idle.run()).await,
         Command::Drain(drain) => Box::pin(drain.run()).await,
+        Command::Sites(sites) => Box::pin(sites.run()).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -227,6 +244,23 @@ impl Drain {
         let report = drain::run(options).await?;
         print("drain", &conditions, &report);
         if report.is_clean() { Ok(()) } else { bail!("the books are wrong: {}", report.counts) }
+    }
+}
+
+impl Sites {
+    async fn run(self) -> anyhow::Result<()> {
+        let processes = Cluster::read(&self.env_file)?.processes;
+        let conditions = Conditions::now(&processes);
+        let options = sites::Options {
+            api: sites::Api::read(&self.env_file)?,
+            sites: self.count,
+            span: Duration::from_secs(self.seconds.into()),
+            processes,
+        };
+        eprintln!("looking for {} s, making {} sites, looking again", self.seconds, self.count);
+        let report = sites::run(options).await?;
+        print("sites", &conditions, &report);
+        Ok(())
     }
 }
 

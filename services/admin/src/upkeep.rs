@@ -44,6 +44,9 @@ async fn keep_up(api: Api) {
         if let Err(error) = api.store.forget_sealed(SEALED_KEPT).await {
             tracing::debug!(%error, "codes of invites are not erased yet");
         }
+        if let Err(error) = api.store.forget_sign_ins().await {
+            tracing::debug!(%error, "sign-ins that are over are not forgotten yet");
+        }
         if let Err(error) = schedule(&api.store, &api.config).await {
             tracing::debug!(%error, "sites that are at their end are not looked for yet");
         }

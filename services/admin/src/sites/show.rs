@@ -47,7 +47,6 @@ pub(crate) struct SiteInfo {
     /// Whether everybody may register, without an invite, a sign-in, or approval.
     open: bool,
     /// Who may register.
-    #[schema(inline)]
     registration: RegistrationWord,
     /// The sign-ins that clients offer to who registers, by what they are called.
     sign_ins: Vec<String>,

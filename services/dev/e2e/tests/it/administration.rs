@@ -2,11 +2,14 @@
 //! `tmtpctl`, and felt at the gateways.
 
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 use tmtp_e2e::{Cluster, DEFAULT_SITE, End, Setup, WAIT};
+use tmtp_loadtest::processes::Processes;
+use tmtp_loadtest::sites;
 use tmtp_testkit::eventually;
 
 /// Somebody with a key to the API.
@@ -209,4 +212,36 @@ fn play_issuer() -> Result<String> {
         }
     });
     Ok(url)
+}
+
+/// Goal: the scenario that measures many sites makes them all, once each, and they are served; method: a few of them.
+#[tokio::test]
+async fn many_sites_are_made() -> Result<()> {
+    let cluster = Setup::new().gateways(1).workers(1).with_admin().start().await?;
+    let folder = tempfile::tempdir().context("make a folder")?;
+    let operator = bootstrap(&cluster, &folder)?;
+    let key = std::fs::read_to_string(folder.path().join(operator.key)).context("read the key")?;
+    let report = sites::run(sites::Options {
+        api: sites::Api::new(&cluster.admin_url()?, key.trim())?,
+        sites: 20,
+        span: Duration::from_millis(100),
+        processes: Processes::default(),
+    })
+    .await?;
+    assert_eq!((report.sites, report.pauses), (20, 0));
+    let listed = operator.ask("site list")?;
+    let listed = listed.as_array().context("no list")?;
+    let made: Vec<&str> = listed
+        .iter()
+        .filter(|site| site["registration"] == "invite")
+        .filter_map(|site| site["domains"][0].as_str())
+        .collect();
+    assert_eq!(made.len(), 20, "{made:?}");
+    for domain in made {
+        let gateway = cluster.gateway(0).at(domain);
+        let served =
+            async || gateway.greeting().await.is_ok_and(|said| said.name.starts_with("Site ")).then_some(());
+        eventually(WAIT, "a new site to be served", served).await?;
+    }
+    cluster.passed()
 }

@@ -91,8 +91,13 @@ async fn no_objects(store: &S3Server, when: &str) -> Result<()> {
     waited.with_context(|| format!("{} are left after {when}", objects(store)))
 }
 
-/// Kills the worker that owns the site, and starts it again.
+/// Kills the worker that owns the site, starts it again, and waits until the site has another owner: until then nobody
+/// could come in, and a login has five seconds only.
 async fn replace_the_owner(cluster: &Cluster) -> Result<()> {
+    let before = cluster.owner_of(DEFAULT_SITE).await?;
     let number = cluster.serving_worker(DEFAULT_SITE).await?;
-    cluster.worker(number).restart().await
+    cluster.worker(number).restart().await?;
+    let another = async || cluster.owner_of(DEFAULT_SITE).await.ok().filter(|owner| *owner != before);
+    eventually(WAIT, "another owner of the site", another).await?;
+    Ok(())
 }

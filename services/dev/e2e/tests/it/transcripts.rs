@@ -38,10 +38,6 @@ fn scripts() -> Result<Vec<Script>> {
     Ok(scripts)
 }
 
-fn registration(script: &Script) -> Registration {
-    if script.closed { Registration::Closed } else { Registration::Open }
-}
-
 /// All failures in one message.
 fn report(results: Vec<Result<()>>) -> Result<()> {
     let failures: Vec<String> =
@@ -55,7 +51,7 @@ fn report(results: Vec<Result<()>>) -> Result<()> {
 async fn pure() -> Result<()> {
     let mut results = Vec::new();
     for script in scripts()? {
-        let mut stage = Pure::with_policy(&script.name, registration(&script), script.policy.clone());
+        let mut stage = Pure::with_policy(&script.name, script.registration, script.policy.clone());
         results.push(Play::run(&mut stage, &script).await);
     }
     report(results)
@@ -68,7 +64,7 @@ async fn pure_one_by_one() -> Result<()> {
     let scripts: Vec<Script> = scripts()?.into_iter().filter(|script| !script.wide).collect();
     ensure!(scripts.len() >= 25, "only {} transcripts", scripts.len());
     for script in scripts {
-        let mut stage = Pure::one_by_one(&script.name, registration(&script), script.policy.clone());
+        let mut stage = Pure::one_by_one(&script.name, script.registration, script.policy.clone());
         results.push(Play::run(&mut stage, &script).await);
     }
     report(results)
@@ -90,7 +86,7 @@ async fn real() -> Result<()> {
             id: SiteId(Uuid::new_v4()),
             name: script.name.clone(),
             domains: vec![format!("t{number}.test")],
-            registration: registration(script),
+            registration: script.registration,
         };
         cluster.store.create_site(&site).await?;
         if !script.policy.is_default() {

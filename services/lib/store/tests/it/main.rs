@@ -14,6 +14,7 @@ mod ownership;
 mod policy;
 mod queue;
 mod reader;
+mod registration;
 mod rig;
 mod rows;
 mod schema;

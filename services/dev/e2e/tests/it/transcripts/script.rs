@@ -6,15 +6,15 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use tmtp_contract::{AdminChange, SetAway};
-use tmtp_domain::{Away, GroupRule, Policy, Uid};
+use tmtp_domain::{Away, GroupRule, Policy, Registration, Uid};
 
 /// A transcript.
 #[derive(Debug)]
 pub struct Script {
     /// Its file's name.
     pub name: String,
-    /// Nobody can register there by themselves.
-    pub closed: bool,
+    /// Who can register there.
+    pub registration: Registration,
     /// What the site allows.
     pub policy: Policy,
     /// Its times are those of the login, which no setting scales.
@@ -106,7 +106,7 @@ impl Script {
     pub fn parse(name: &str, text: &str) -> Result<Self> {
         let mut script = Self {
             name: name.to_owned(),
-            closed: false,
+            registration: Registration::Open,
             policy: Policy::default(),
             real_time: false,
             pure_only: false,
@@ -128,6 +128,10 @@ impl Script {
             }
             return Ok(());
         }
+        if let Some(mode) = line.strip_prefix("site ") {
+            self.registration = mode.parse().map_err(anyhow::Error::msg)?;
+            return Ok(());
+        }
         if let Some(policy) = line.strip_prefix("policy ") {
             self.policy = serde_json::from_str(policy)?;
             let problems = self.policy.validate();
@@ -136,7 +140,6 @@ impl Script {
         }
         match line {
             "" => return Ok(()),
-            "site closed" => self.closed = true,
             "real time" => self.real_time = true,
             "pure only" => self.pure_only = true,
             "several in flight" => self.wide = true,

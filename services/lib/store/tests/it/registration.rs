@@ -1,0 +1,159 @@
+//! What registrations look up and leave behind.
+
+use tmtp_domain::{Identity, InviteCode, InviteId, InviteRef, MemberStatus, SiteId, Uid};
+use tmtp_store::{Change, Joining, NewInvite};
+use uuid::Uuid;
+
+use crate::rig::{Rig, node, uid};
+
+async fn invite(rig: &Rig, site: SiteId, number: u64, max_uses: i32) -> (InviteId, [u8; 32]) {
+    let code_hash = InviteCode::from_random(number).hash(site);
+    let invite = NewInvite {
+        id: InviteId(Uuid::new_v4()),
+        code_hash,
+        alias: None,
+        external_id: None,
+        groups: vec!["The group".into()],
+        role: None,
+        note: None,
+        max_uses,
+        requires_approval: true,
+        expires_at: None,
+    };
+    let id = invite.id;
+    let mut tx = rig.store.admin().await.unwrap();
+    tx.create_invites(site, None, &[invite]).await.unwrap();
+    tx.commit().await.unwrap();
+    (id, code_hash)
+}
+
+fn identity(subject: &str, expires_at: i64) -> Identity {
+    Identity {
+        provider: "corp".into(),
+        issuer: "https://id.example".into(),
+        subject: subject.into(),
+        audience: "client".into(),
+        expires_at,
+        token_digest: [subject.as_bytes()[0]; 32],
+        alias: None,
+        invite: None,
+    }
+}
+
+fn joins(
+    site: SiteId,
+    uid: Uid,
+    invite: Option<(InviteId, bool)>,
+    identity: Option<Identity>,
+) -> Vec<Change> {
+    vec![
+        Change::Member { site, uid },
+        node(site, uid, 1, "first"),
+        Change::Joined(Box::new(Joining { site, uid, invite, identity })),
+    ]
+}
+
+/// Goal: invites are found by id and by code, each where it was asked for, at their site only; method: one of two sites,
+/// asked for in all ways at once.
+#[tokio::test]
+async fn invites_are_found() {
+    let rig = Rig::new().await;
+    let (here, there) = (rig.create_site("a.example").await, rig.create_site("b.example").await);
+    let (id, hash) = invite(&rig, here, 1, 3).await;
+    let unknown = InviteRef::Code([9; 32]);
+    let wanted = [
+        (here, unknown),
+        (here, InviteRef::Code(hash)),
+        (there, InviteRef::Code(hash)),
+        (here, InviteRef::Id(id)),
+        (there, InviteRef::Id(id)),
+    ];
+    let found = rig.store.invites_for(&wanted).await.unwrap();
+    assert_eq!(found.len(), 2);
+    let by_code = &found[&wanted[1]];
+    assert_eq!(by_code, &found[&wanted[3]]);
+    assert_eq!((by_code.usage.id, by_code.usage.uses_allowed), (id, 3));
+    assert_eq!((&by_code.groups[..], by_code.requires_approval), (&["The group".to_owned()][..], true));
+}
+
+/// Goal: joining uses an invite in the transaction of the registration, waiting or not, and what is decided about who waits
+/// settles it; method: join twice, approve one; then an invite that was revoked meanwhile, and one that is gone.
+#[tokio::test]
+async fn joining_uses_an_invite() {
+    let rig = Rig::new().await;
+    let (_, mut shards) = rig.owner().await;
+    let shard = &mut shards[0];
+    let site = rig.create_site("a.example").await;
+    let (id, hash) = invite(&rig, site, 1, 3).await;
+    let usage = async || {
+        let usage = rig.store.invite(site, id).await.unwrap().unwrap().usage;
+        (usage.uses_pending, usage.uses_completed)
+    };
+    let mut changes = joins(site, uid(1), Some((id, true)), None);
+    changes.insert(2, Change::MemberStatus { site, uid: uid(1), status: MemberStatus::Pending });
+    rig.commit(shard, None, changes).await.unwrap();
+    assert_eq!(usage().await, (1, 0));
+    rig.commit(shard, None, joins(site, uid(2), Some((id, false)), None)).await.unwrap();
+    assert_eq!(usage().await, (1, 1));
+    let found = rig.store.invites_for(&[(site, InviteRef::Code(hash))]).await.unwrap();
+    assert_eq!(found[&(site, InviteRef::Code(hash))].usage.uses_pending, 1);
+    let approved = Change::MemberStatus { site, uid: uid(1), status: MemberStatus::Active };
+    rig.commit(shard, None, vec![approved]).await.unwrap();
+    assert_eq!(usage().await, (0, 2));
+    let joined = rig.store.joined(site, id, 9).await.unwrap();
+    assert!(joined.iter().all(|joined| joined.state == "completed") && joined.len() == 2, "{joined:?}");
+
+    // Looked at before it was revoked, used after: the registration counts, and does not fail.
+    let mut tx = rig.store.admin().await.unwrap();
+    tx.revoke_invite(site, id).await.unwrap().unwrap();
+    tx.commit().await.unwrap();
+    rig.commit(shard, None, joins(site, uid(3), Some((id, false)), None)).await.unwrap();
+    assert_eq!(usage().await, (0, 3));
+    let gone = InviteId(Uuid::new_v4());
+    rig.commit(shard, None, joins(site, uid(4), Some((gone, false)), None)).await.unwrap();
+    assert_eq!(rig.count("SELECT count(*) FROM member").await, 4);
+}
+
+/// Goal: a token and a person are known after the registration that they came with, at that site only; a token that has
+/// ended is forgotten, the person is not. Method: two people, one with a token of the past.
+#[tokio::test]
+async fn tokens_and_people_are_known() {
+    let rig = Rig::new().await;
+    let (_, mut shards) = rig.owner().await;
+    let shard = &mut shards[0];
+    let (here, there) = (rig.create_site("a.example").await, rig.create_site("b.example").await);
+    let (ann, ben) = (identity("ann", 4_000_000_000), identity("ben", 1_000));
+    rig.commit(shard, None, joins(here, uid(1), None, Some(ann.clone()))).await.unwrap();
+    rig.commit(shard, None, joins(here, uid(2), None, Some(ben.clone()))).await.unwrap();
+
+    let tokens = [(here, ann.token_digest), (here, ben.token_digest), (there, ann.token_digest)];
+    assert_eq!(rig.store.used_tokens(&tokens).await.unwrap(), [tokens[0], tokens[1]].into());
+    let subject = |identity: &Identity| (identity.issuer.clone(), identity.subject.clone());
+    let people = [
+        (here, subject(&ann)),
+        (there, subject(&ann)),
+        (here, subject(&ben)),
+        (here, ("x".into(), "y".into())),
+    ];
+    let known = rig.store.known_subjects(&people).await.unwrap();
+    assert_eq!(known, [people[0].clone(), people[2].clone()].into());
+
+    assert_eq!(rig.store.forget_sign_ins().await.unwrap(), 1);
+    assert_eq!(rig.store.used_tokens(&tokens).await.unwrap(), [tokens[0]].into());
+    assert_eq!(rig.store.known_subjects(&people).await.unwrap().len(), 2);
+}
+
+/// Goal: a guessed code stands in the audit log of its site, without the code; method: one guess.
+#[tokio::test]
+async fn guesses_are_noted() {
+    let rig = Rig::new().await;
+    let (_, mut shards) = rig.owner().await;
+    let site = rig.create_site("a.example").await;
+    rig.commit(&mut shards[0], None, vec![Change::CodeGuessed { site }]).await.unwrap();
+    let sites = [site];
+    let filter = tmtp_store::AuditFilter { sites: Some(&sites), ..Default::default() };
+    let log = rig.store.audit(filter, 9).await.unwrap();
+    let [entry] = &log[..] else { panic!("{log:?}") };
+    assert_eq!((&*entry.action, &*entry.target, entry.key), ("invite.code_failed", &*site.to_string(), None));
+    assert_eq!((entry.before.as_ref(), entry.after.as_ref()), (None, None));
+}
