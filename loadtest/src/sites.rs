@@ -177,7 +177,7 @@ impl Api {
             .post(url)
             .bearer_auth(&self.token)
             .header("content-type", "application/json")
-            .header("idempotency-key", format!("load {run} {number}"))
+            .header("idempotency-key", format!("load-{run}-{number}"))
             .body(body)
             .send()
             .await
