@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use std::{fmt, fs};
 
 use anyhow::{Context as _, anyhow, bail};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -96,11 +97,12 @@ impl Access {
     }
 }
 
+/// All but what RFC 3986 calls unreserved: it may have a meaning in a path.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
 /// A text as a part of a path.
 pub(crate) fn segment(text: &str) -> String {
-    let plain = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.' | b'~');
-    let part = |octet: u8| if plain(octet) { char::from(octet).to_string() } else { format!("%{octet:02X}") };
-    text.bytes().map(part).collect()
+    utf8_percent_encode(text, RESERVED).to_string()
 }
 
 /// The lines `NAME=VALUE` of a file.

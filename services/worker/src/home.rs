@@ -17,11 +17,13 @@ mod admin;
 mod decide;
 mod deliver;
 mod expire;
+mod facts;
 mod groups;
 mod ohi;
 mod opening;
 mod policy;
 mod posts;
+mod queue;
 mod receipts;
 mod recover;
 mod registration;
@@ -30,18 +32,19 @@ mod spill;
 mod usage;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
 use std::time::Duration;
 
-use tmtp_contract::{BodyRef, Effect, Envelope, Event, JournalEntry, Message};
+use tmtp_contract::{BodyRef, Effect, Envelope, Event, JournalEntry};
 use tmtp_domain::{
-    BodyId, Epoch, GatewayId, Group, Invite, InviteRef, KeyId, Member, MsgId, NameHolder, NodeNum, Owed,
-    Presence, Sender, SessionId, ShardId, Site, SiteId, Uid,
+    BodyId, Epoch, GatewayId, Group, Member, MsgId, NodeNum, Presence, Sender, SessionId, ShardId, SiteId,
+    Uid,
 };
-use tmtp_store::{Change, Looks, OwnedShard, Settled, ShardCommit, Subject};
+use tmtp_store::{Change, OwnedShard, ShardCommit};
 
 pub use deliver::ReadPage;
 pub use expire::{Old, Quiet, SITE, expired_ids};
+pub use facts::{Facts, Names, Wanted, World};
+use queue::Queued;
 use receipts::Receipts;
 use session::Session;
 pub use session::Window;
@@ -63,6 +66,9 @@ pub struct NodeKey {
     /// Which.
     pub node: NodeNum,
 }
+
+/// The number of no node: of messages that come from a member, and that none of its nodes has sent.
+const NO_NODE: NodeNum = NodeNum(0);
 
 impl NodeKey {
     /// The node as one that sends.
@@ -98,143 +104,6 @@ pub struct Limits {
     pub members_max: usize,
 }
 
-/// What the rules have to know beyond the home's own state.
-pub struct World<'w> {
-    /// Sites, by id.
-    pub sites: &'w HashMap<SiteId, Site>,
-    /// What was loaded for this batch alone.
-    pub facts: &'w mut Facts,
-}
-
-/// What is loaded for one batch and forgotten after it.
-#[derive(Debug, Default)]
-pub struct Facts {
-    /// Names that the batch asks for, and whose they are.
-    pub names: Names,
-    /// Members whom a group knows by this alias.
-    pub known: HashSet<(SiteId, Uid, String)>,
-    /// Whose the names are that look like those that the batch is to make.
-    pub looks: Looks,
-    /// The oldest aliases of members, as far as the batch asks for them.
-    pub aliases: HashMap<(SiteId, Uid), String>,
-    /// To how many groups members belong.
-    pub places: HashMap<(SiteId, Uid), u32>,
-    /// Members (first) to whom another one (second) has written, or who are in a group with it.
-    pub acquainted: HashSet<(SiteId, Uid, Uid)>,
-    /// Whose the sessions are that the batch opens.
-    pub opening: HashMap<SessionKey, Uid>,
-    /// Requests of admins that were carried out before.
-    pub settled: HashMap<(KeyId, String), Settled>,
-    /// Invites that registrations name.
-    pub invites: HashMap<(SiteId, InviteRef), Invite>,
-    /// Sign-in tokens that were used before.
-    pub used_tokens: HashSet<(SiteId, [u8; 32])>,
-    /// People who have signed in and are members already.
-    pub known_subjects: HashSet<(SiteId, Subject)>,
-}
-
-impl Facts {
-    /// Adds what was loaded later.
-    pub fn extend(&mut self, more: Self) {
-        self.names.extend(more.names);
-        self.known.extend(more.known);
-        self.looks.extend(more.looks);
-        self.aliases.extend(more.aliases);
-        self.places.extend(more.places);
-        self.acquainted.extend(more.acquainted);
-        self.opening.extend(more.opening);
-        self.settled.extend(more.settled);
-        self.invites.extend(more.invites);
-        self.used_tokens.extend(more.used_tokens);
-        self.known_subjects.extend(more.known_subjects);
-    }
-}
-
-/// Whose names are, as far as a batch asks for them.
-pub type Names = HashMap<(SiteId, String), NameHolder>;
-
-impl World<'_> {
-    /// Whose a name is.
-    fn holder(&self, site: SiteId, name: &str) -> Option<NameHolder> {
-        self.facts.names.get(&(site, name.to_owned())).copied()
-    }
-}
-
-/// What a batch needs from the database before it can be decided.
-#[derive(Debug, Default)]
-pub struct Wanted {
-    /// Members.
-    pub members: HashSet<(SiteId, Uid)>,
-    /// Names.
-    pub names: HashSet<(SiteId, String)>,
-    /// What names look like.
-    pub looks: HashSet<(SiteId, String)>,
-    /// The oldest aliases of members.
-    pub aliases: HashSet<(SiteId, Uid)>,
-    /// To how many groups members belong.
-    pub places: HashSet<(SiteId, Uid)>,
-    /// What waits in rows for members.
-    pub member_backlogs: HashSet<(SiteId, Uid)>,
-    /// What waits in rows at sites.
-    pub site_backlogs: HashSet<SiteId>,
-    /// Whether another one (second) has written to a member (first), or is in a group with it.
-    pub acquainted: HashSet<(SiteId, Uid, Uid)>,
-    /// Groups.
-    pub groups: HashSet<(SiteId, String)>,
-    /// Sites.
-    pub sites: HashSet<SiteId>,
-    /// Stored bodies that messages are to refer to: were they removed?
-    pub bodies: HashSet<(SiteId, BodyId)>,
-    /// Does a group know the member by this alias?
-    pub known: HashSet<(SiteId, Uid, String)>,
-    /// Requests of admins: were they carried out before?
-    pub settled: HashSet<(KeyId, String)>,
-    /// Invites.
-    pub invites: HashSet<(SiteId, InviteRef)>,
-    /// Sign-in tokens: were they used before?
-    pub tokens: HashSet<(SiteId, [u8; 32])>,
-    /// People who have signed in: are they members already?
-    pub subjects: HashSet<(SiteId, Subject)>,
-}
-
-impl Wanted {
-    /// Leaves out what has been asked for before, and remembers the rest in `asked`. False when nothing is left.
-    pub fn leave_out(&mut self, asked: &mut Self) -> bool {
-        self.members.retain(|key| asked.members.insert(*key));
-        self.names.retain(|key| asked.names.insert(key.clone()));
-        self.looks.retain(|key| asked.looks.insert(key.clone()));
-        self.aliases.retain(|key| asked.aliases.insert(*key));
-        self.places.retain(|key| asked.places.insert(*key));
-        self.member_backlogs.retain(|key| asked.member_backlogs.insert(*key));
-        self.site_backlogs.retain(|key| asked.site_backlogs.insert(*key));
-        self.acquainted.retain(|key| asked.acquainted.insert(*key));
-        self.groups.retain(|key| asked.groups.insert(key.clone()));
-        self.sites.retain(|key| asked.sites.insert(*key));
-        self.bodies.retain(|key| asked.bodies.insert(*key));
-        self.known.retain(|key| asked.known.insert(key.clone()));
-        self.settled.retain(|key| asked.settled.insert(key.clone()));
-        self.invites.retain(|key| asked.invites.insert(*key));
-        self.tokens.retain(|key| asked.tokens.insert(*key));
-        self.subjects.retain(|key| asked.subjects.insert(key.clone()));
-        !(self.members.is_empty()
-            && self.names.is_empty()
-            && self.looks.is_empty()
-            && self.aliases.is_empty()
-            && self.places.is_empty()
-            && self.acquainted.is_empty()
-            && self.member_backlogs.is_empty()
-            && self.site_backlogs.is_empty()
-            && self.groups.is_empty()
-            && self.sites.is_empty()
-            && self.bodies.is_empty()
-            && self.known.is_empty()
-            && self.settled.is_empty()
-            && self.invites.is_empty()
-            && self.tokens.is_empty()
-            && self.subjects.is_empty())
-    }
-}
-
 /// What gateways are told once the batch is committed.
 #[derive(Debug, Default)]
 pub struct Outbox {
@@ -244,13 +113,6 @@ pub struct Outbox {
     pub pushes: Vec<(GatewayId, Event)>,
     /// Up to which command sessions are done.
     pub done: BTreeMap<SessionKey, u64>,
-}
-
-/// A message in a queue.
-#[derive(Debug, Clone)]
-struct Queued {
-    message: Arc<Message>,
-    in_flight: bool,
 }
 
 /// One shard's home.
@@ -512,133 +374,4 @@ impl Home {
         self.last_msg_id = MsgId::next(self.last_msg_id, now.nanos);
         self.last_msg_id
     }
-
-    /// Queues a message for nodes, in the journal and in memory.
-    fn queue(&mut self, site: SiteId, message: Message, owed: Vec<Owed>) {
-        let message = Arc::new(message);
-        if owed.is_empty() {
-            if let tmtp_contract::Body::Stored(body) = message.body {
-                self.changes.push(Change::BodyFree { site, body: stored(body) });
-                self.free_bodies.push((site, body));
-            }
-            return;
-        }
-        if let tmtp_contract::Body::Stored(body) = message.body {
-            self.changes.push(Change::BodyHeld { site, body: stored(body) });
-        }
-        self.remember(site, &message, &owed);
-        self.effects.push(Effect::Queued { site, message, owed });
-    }
-
-    /// The part of `queue` that a replay of the journal repeats.
-    fn remember(&mut self, site: SiteId, message: &Arc<Message>, owed: &[Owed]) {
-        self.usage.count(site, message);
-        let place = place(message);
-        let mut nodes = 0;
-        for user in owed {
-            for &node in &user.nodes {
-                let key = NodeKey { site, uid: user.uid, node };
-                let queued = Queued { message: Arc::clone(message), in_flight: false };
-                if self.queues.entry(key).or_default().insert(place, queued).is_none() {
-                    nodes += 1;
-                }
-                if let Some(session) = self.occupied.get(&key) {
-                    self.hungry.insert(*session);
-                }
-            }
-        }
-        self.owe(site, message, nodes);
-    }
-
-    /// Counts a message as owed to so many nodes more.
-    fn owe(&mut self, site: SiteId, message: &Message, nodes: u32) {
-        if nodes == 0 {
-            return;
-        }
-        let owed = self.owed.entry((site, message.id)).or_default();
-        if *owed == 0 {
-            self.owed_bytes += weight(message);
-            self.backlogs.queued(site, message);
-        }
-        *owed += nodes;
-        self.owed_bytes += PLACE_OCTETS.saturating_mul(usize::try_from(nodes).unwrap_or(usize::MAX));
-    }
-
-    /// Takes an acked message out of a node's queue. False when it is not there, but in the rows.
-    fn remove(&mut self, key: NodeKey, id: MsgId) -> bool {
-        let Some(queue) = self.queues.get_mut(&key) else { return false };
-        let Some(queued) = queue.remove(&(1, id)).or_else(|| queue.remove(&(0, id))) else { return false };
-        if queue.is_empty() {
-            self.queues.remove(&key);
-        }
-        self.owed_bytes = self.owed_bytes.saturating_sub(PLACE_OCTETS);
-        let owed = (key.site, id);
-        let last = self.owed.get_mut(&owed).is_none_or(|nodes| {
-            *nodes = nodes.saturating_sub(1);
-            *nodes == 0
-        });
-        if last {
-            self.owed.remove(&owed);
-            self.backlogs.gone(key.site, &queued.message);
-            self.owed_bytes = self.owed_bytes.saturating_sub(weight(&queued.message));
-            if let tmtp_contract::Body::Stored(body) = queued.message.body {
-                self.changes.push(Change::BodyFree { site: key.site, body: stored(body) });
-                self.free_bodies.push((key.site, body));
-            }
-        }
-        true
-    }
-
-    /// Forgets what a node is owed in memory, and which of its rows are acked. The part that a replay repeats.
-    fn drop_queue(&mut self, key: NodeKey) {
-        let ids: Vec<MsgId> =
-            self.queues.get(&key).into_iter().flat_map(|queue| queue.keys().map(|place| place.1)).collect();
-        for id in ids {
-            self.remove(key, id);
-        }
-        if let Some(ids) = self.row_acks.remove(&key) {
-            self.row_acks_count = self.row_acks_count.saturating_sub(ids.len());
-        }
-    }
-
-    /// A node's ack of a message that is in rows; the next spill removes the row.
-    fn ack_row(&mut self, key: NodeKey, id: MsgId) {
-        if self.row_acks.entry(key).or_default().insert(id) {
-            self.row_acks_count += 1;
-        }
-    }
-
-    /// Owes one node what another is owed, as far as it is in memory.
-    fn copy_queue(&mut self, site: SiteId, uid: Uid, from: NodeNum, to: NodeNum) {
-        let Some(source) = self.queues.get(&NodeKey { site, uid, node: from }) else { return };
-        let copies: Vec<Arc<Message>> = source.values().map(|queued| Arc::clone(&queued.message)).collect();
-        for message in copies {
-            let target = self.queues.entry(NodeKey { site, uid, node: to }).or_default();
-            if target
-                .insert(place(&message), Queued { message: Arc::clone(&message), in_flight: false })
-                .is_none()
-            {
-                self.owe(site, &message, 1);
-            }
-        }
-    }
-}
-
-/// Where a message stands in a queue.
-fn place(message: &Message) -> Place {
-    (u8::from(!message.content.is_urgent()), message.id)
-}
-
-/// Octets that a message's place in the queue of one node holds in memory, roughly: most queues are empty but for it, and
-/// the first place costs a leaf of the queue's tree.
-const PLACE_OCTETS: usize = 400;
-
-/// Octets that a message holds in memory, roughly, without its places in queues.
-fn weight(message: &Message) -> usize {
-    const OVERHEAD: usize = 300;
-    message.body.inline_len() + OVERHEAD
-}
-
-fn stored(body: BodyRef) -> tmtp_store::StoredBody {
-    tmtp_store::StoredBody { id: body.id, len: body.len, chunk: body.chunk }
 }

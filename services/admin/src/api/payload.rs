@@ -1,11 +1,14 @@
 //! Bodies, paths and queries of requests, whose errors say which part is wrong.
 
+use std::fmt;
+
 use aws_lc_rs::digest;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 
 use super::{Api, Problem};
 
@@ -95,21 +98,18 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
         return Err(Problem::invalid("body", "leave out the character U+0000: no text can hold it"));
     }
     let mut json = serde_json::Deserializer::from_slice(text);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        let param = if path == "." { "body".to_owned() } else { path };
-        Problem::invalid(param, error.into_inner().to_string())
-    })?;
+    let value = read("body", &mut json)?;
     json.end().map_err(|error| Problem::invalid("body", error.to_string()))?;
     Ok(value)
 }
 
 /// A NUL in JSON can only be written as an escape; Postgres' texts cannot hold one.
 fn has_nul(json: &[u8]) -> bool {
-    json.windows(6).enumerate().any(|(at, six)| {
-        let slashes = json[..at].iter().rev().take_while(|&&octet| octet == b'\\').count();
-        six == b"\\u0000" && slashes % 2 == 0
-    })
+    let escapes = json.windows(6).enumerate().filter(|(_, six)| six == b"\\u0000");
+    // Behind an odd number of backslashes it is a text that only looks so.
+    let mut slashes =
+        escapes.map(|(at, _)| json[..at].iter().rev().take_while(|&&octet| octet == b'\\').count());
+    slashes.any(|count| count % 2 == 0)
 }
 
 /// The header, if it is there: 1 to 255 printable characters of ASCII.
@@ -162,9 +162,17 @@ pub(crate) fn read_query<T: DeserializeOwned>(pairs: &[(String, String)]) -> Res
     let text =
         serde_urlencoded::to_string(pairs).map_err(|error| Problem::invalid("query", error.to_string()))?;
     let parser = serde_urlencoded::Deserializer::new(form_urlencoded::parse(text.as_bytes()));
-    serde_path_to_error::deserialize(parser).map_err(|error| {
+    read("query", parser)
+}
+
+/// Reads a value from what holds it; problems name the field, or `whole` when no field is to blame.
+pub(crate) fn read<'de, T: Deserialize<'de>>(
+    whole: &str,
+    from: impl Deserializer<'de, Error: fmt::Display>,
+) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(from).map_err(|error| {
         let path = error.path().to_string();
-        let param = if path == "." { "query".to_owned() } else { path };
+        let param = if path == "." { whole.to_owned() } else { path };
         Problem::invalid(param, error.into_inner().to_string())
     })
 }

@@ -22,7 +22,7 @@ use crate::api::change::{Answer, Note, OnceParams};
 use crate::api::dry_run::{DryRun, DryRunParams};
 use crate::api::id::{JobRef, SiteRef};
 use crate::api::openapi::ChangeRefusals;
-use crate::api::payload::{Place, RawPayload, parse};
+use crate::api::payload::{self, Place, RawPayload, parse};
 use crate::api::sealed::seal;
 use crate::jobs::{INVITES, Job};
 
@@ -210,7 +210,7 @@ async fn plan<P>(
     rows: &[Value],
 ) -> Result<(Vec<Planned>, Vec<BulkSecret>), Problem> {
     let domains = domains(caller, site).await?;
-    let wanted: Vec<Result<InviteToBe, Problem>> = rows.iter().map(read_row).collect();
+    let wanted: Vec<Result<InviteToBe, Problem>> = rows.iter().map(|row| payload::read("row", row)).collect();
     let aliases: HashSet<(SiteId, String)> = wanted
         .iter()
         .flatten()
@@ -242,14 +242,6 @@ async fn plan<P>(
         planned.push(Planned { told, invite: invite.ok() });
     }
     Ok((planned, secrets))
-}
-
-fn read_row(row: &Value) -> Result<InviteToBe, Problem> {
-    serde_path_to_error::deserialize(row).map_err(|error| {
-        let path = error.path().to_string();
-        let param = if path == "." { "row".to_owned() } else { path };
-        Problem::invalid(param, error.into_inner().to_string())
-    })
 }
 
 /// An alias is for one: not somebody's, and not that of an earlier row.

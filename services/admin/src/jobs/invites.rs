@@ -29,21 +29,27 @@ pub(super) async fn work(run: &mut Run) -> Result<JobEnd, Stopped> {
         let new: Vec<NewInvite> =
             rows.iter().filter_map(|row| row.invite.clone()).filter(|new| !there.contains(&new.id)).collect();
         let mut tx = run.store.admin().await?;
-        for made in tx.create_invites(site, Some(input.key), &new).await? {
-            let shown = Invite::of(&made);
-            let target = shown.id.to_string();
-            let audit = NewAudit {
+        let made: Vec<(String, Invite)> = tx
+            .create_invites(site, Some(input.key), &new)
+            .await?
+            .iter()
+            .map(Invite::of)
+            .map(|shown| (shown.id.to_string(), shown))
+            .collect();
+        let audits: Vec<NewAudit<'_>> = made
+            .iter()
+            .map(|(target, shown)| NewAudit {
                 site: Some(site),
                 key: Some(input.key),
                 action: "invite.create",
-                target: &target,
+                target,
                 from: &input.from,
                 request: input.request,
                 before: None,
-                after: serde_json::to_string(&shown).ok(),
-            };
-            tx.note(&audit).await?;
-        }
+                after: serde_json::to_string(shown).ok(),
+            })
+            .collect();
+        tx.note_all(&audits).await?;
         tx.commit().await?;
         done += rows.len();
         let so_far = i64::try_from(done).unwrap_or(i64::MAX);

@@ -14,7 +14,7 @@ use crate::api::change::Answer;
 use crate::api::id::SiteRef;
 use crate::api::openapi::ChangeRefusals;
 use crate::api::patch::merge;
-use crate::api::payload::{Payload, Place};
+use crate::api::payload::{Payload, Place, read};
 use crate::sites::lock;
 
 /// What is to be different about a provider (a JSON merge patch, RFC 7386): what is absent stays, what is null goes.
@@ -85,11 +85,7 @@ fn patched(settings: &OidcSettings, patch: Map<String, Value>) -> Result<OidcSet
         return Err(Problem::internal());
     };
     merge(&mut document, patch);
-    serde_path_to_error::deserialize(Value::Object(document)).map_err(|error| {
-        let path = error.path().to_string();
-        let param = if path == "." { "body".to_owned() } else { path };
-        Problem::invalid(param, error.into_inner().to_string())
-    })
+    read("body", Value::Object(document))
 }
 
 /// Remove an OIDC provider

@@ -2,21 +2,23 @@
 //! queues, for stories that should take milliseconds and hours at once. Deterministic. It must never decide anything by
 //! itself: what it stands in for (streams, commits, the clock) always works here, and at once.
 
-use std::cell::Cell;
+mod chance;
+
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tmtp_contract::{AdminAnswer, AdminChange, AdminRequest, AuditNote, Command, Envelope, Event, Once};
 use tmtp_domain::{
-    BodyId, Epoch, GatewayId, KeyId, MsgId, NodeSecret, Policy, Registration, RequestId, SessionId, ShardId,
-    Site, SiteId, SiteStatus, Uid,
+    Epoch, GatewayId, KeyId, MsgId, Policy, Registration, RequestId, SessionId, ShardId, Site, SiteId,
+    SiteStatus,
 };
-use tmtp_gateway::session::{Cause, Count, Exit, Held, Host, Intake, Limits, Output, Session, Trace, Turn};
+use tmtp_gateway::session::{Cause, Exit, Held, Limits, Output, Session, Turn};
 use tmtp_store::{OwnedShard, Recovery};
-use tmtp_wire::Op;
-use tmtp_worker::home::{Facts, Home, Now, Outbox, ReadPage, Window, World};
+use tmtp_worker::home::{Facts, Home, Now, Outbox, ReadPage, Window, World, expired_ids};
 use uuid::Uuid;
+
+use self::chance::Chance;
 
 /// Some time in 2026, in nanoseconds: when every story begins.
 const START: u64 = 1_790_000_000_000_000_000;
@@ -66,69 +68,6 @@ struct Link {
     /// Since when something waits for a client that does not.
     stalled: Option<Duration>,
     end: Option<Exit>,
-}
-
-/// Random values that are only different.
-#[derive(Default)]
-struct Chance {
-    drawn: Cell<u64>,
-    reserved: Cell<usize>,
-    /// What was published waits.
-    stuck: Cell<bool>,
-}
-
-impl Chance {
-    fn draw<const N: usize>(&self) -> [u8; N] {
-        self.drawn.set(self.drawn.get() + 1);
-        // Every octet differs from draw to draw, so that mix-ups show.
-        let mut octets = [0; N];
-        for (place, octet) in (1_u64..).zip(&mut octets) {
-            *octet =
-                (self.drawn.get().wrapping_mul(place.wrapping_mul(2).wrapping_add(0x9e37_79b9_7f4a_7c15))
-                    >> 56)
-                    .to_le_bytes()[0];
-        }
-        octets[..8].copy_from_slice(&self.drawn.get().to_be_bytes());
-        octets
-    }
-}
-
-impl Host for Chance {
-    fn uid(&self) -> Uid {
-        Uid(self.draw())
-    }
-
-    fn secret(&self) -> NodeSecret {
-        NodeSecret(self.draw())
-    }
-
-    fn body_id(&self) -> BodyId {
-        BodyId(Uuid::from_bytes(self.draw()))
-    }
-
-    fn reserve(&self, octets: usize) -> bool {
-        self.reserved.set(self.reserved.get() + octets);
-        true
-    }
-
-    fn release(&self, octets: usize) {
-        self.reserved
-            .set(self.reserved.get().checked_sub(octets).expect("no more is released than was reserved"));
-    }
-
-    fn intake(&self, _: ShardId) -> Intake {
-        Intake::All
-    }
-
-    fn is_taken(&self, _: ShardId, _: Duration) -> bool {
-        !self.stuck.get()
-    }
-
-    fn count(&self, _: Count) {}
-
-    fn trace(&self, _: Op) -> Option<Box<Trace>> {
-        None
-    }
 }
 
 /// The values of a deployment that has set nothing, but bodies of any size travel inside of commands.
@@ -418,7 +357,7 @@ impl Pure {
     fn upkeep(&mut self) {
         let now = self.time();
         let world = World { sites: &self.sites, facts: &mut self.facts };
-        self.home.expire(now, Vec::new(), &world);
+        self.home.expire(now, &expired_ids(&self.sites, now), Vec::new(), &world);
         self.commit(now);
         self.settle();
     }

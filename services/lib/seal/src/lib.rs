@@ -16,7 +16,8 @@ use data_encoding::BASE64;
 const VERSION: u8 = 1;
 const ID_LEN: usize = 8;
 const NONCE_LEN: usize = 12;
-const KEY_LEN: usize = 32;
+/// Octets of a key.
+pub const KEY_LEN: usize = 32;
 const HEAD_LEN: usize = 1 + ID_LEN;
 
 /// Why a text is no list of keys. Never quotes it.
@@ -82,6 +83,11 @@ impl Sealer {
             keys.push(key);
         }
         if keys.is_empty() { Err(KeyError::None) } else { Ok(Self { keys }) }
+    }
+
+    /// A sealer with one key that was derived from something else. [`Error::Seal`] if the cipher refuses it.
+    pub fn of_key(octets: &[u8; KEY_LEN]) -> Result<Self, Error> {
+        Ok(Self { keys: vec![Key::new(octets).ok_or(Error::Seal)?] })
     }
 
     /// Seals a secret for a place.

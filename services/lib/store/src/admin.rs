@@ -22,6 +22,7 @@ pub use audit::{AuditEntry, AuditFilter, NewAudit};
 pub use erase::Erasure;
 pub use gone::Holdings;
 pub(crate) use gone::erase_gone;
+pub(crate) use invite::invite_usage;
 pub use invite::{InviteFilter, InviteRecord, Joined, NewInvite};
 pub use issuer::{IssuerKey, SignInCode};
 pub use job::{Hold, Job, JobEnd, JobFilter, JobState, NewJob, Progress, TakenJob};

@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, Row, Transaction};
-use tmtp_domain::{Identity, Invite, InviteId, InviteRef, InviteUse, SiteId, Uid};
+use tmtp_domain::{Identity, Invite, InviteId, InviteRef, SiteId, Uid};
 use uuid::Uuid;
 
+use crate::admin::invite_usage;
 use crate::{Error, Store};
 
 /// Who somebody is at a provider: issuer and subject.
@@ -166,14 +167,7 @@ fn places(rows: &[PgRow]) -> Result<Vec<usize>, Error> {
 
 fn invite(row: &PgRow) -> Result<Invite, Error> {
     Ok(Invite {
-        usage: InviteUse {
-            id: InviteId(row.try_get("invite_id")?),
-            uses_allowed: row.try_get("max_uses")?,
-            uses_pending: row.try_get("pending")?,
-            uses_completed: row.try_get("completed")?,
-            expires_at: row.try_get("expires_ms")?,
-            revoked_at: row.try_get("revoked_ms")?,
-        },
+        usage: invite_usage(row)?,
         alias: row.try_get("alias")?,
         groups: row.try_get("groups")?,
         requires_approval: row.try_get("requires_approval")?,

@@ -36,10 +36,10 @@ impl Engine {
         if limits.is_empty() {
             return Ok(());
         }
-        let limits: Vec<_> = limits.into_iter().collect();
+        let wanted_rows: Vec<_> = limits.iter().map(|(site, id)| (*site, *id)).collect();
         let mut old: HashMap<ShardId, Vec<Old>> = HashMap::new();
         let mut wanted = Wanted::default();
-        for row in self.store.old_rows(&limits, PER_SITE).await? {
+        for row in self.store.old_rows(&wanted_rows, PER_SITE).await? {
             let Some(shard) = self.shard_here(row.site) else { continue };
             // What this release cannot read waits for one that can.
             let Ok(record) = tmtp_contract::decode::<MessageRecord>(&row.header) else { continue };
@@ -53,7 +53,7 @@ impl Engine {
         for (shard, old) in old {
             let Some(home) = self.homes.get_mut(&shard) else { continue };
             let world = World { sites: &self.sites, facts: &mut facts };
-            let dropped = home.expire(at, old, &world);
+            let dropped = home.expire(at, &limits, old, &world);
             self.metrics.messages_expired_total.inc_by(u64::try_from(dropped).unwrap_or(u64::MAX));
         }
         self.commit_and_tell(false).await;

@@ -176,7 +176,7 @@ impl Home {
         };
         correct_sender(node, &mut envelope.command, world);
         self.request(call, node, envelope.command, world);
-        self.note_contacts_of(call, node.uid, others, world);
+        self.note_contacts(call, node.uid, others, world);
         self.outbox.done.insert(call.from, call.seq);
         self.hungry.insert(call.from);
     }

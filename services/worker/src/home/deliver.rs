@@ -6,8 +6,9 @@ use tmtp_contract::{Event, Message};
 use tmtp_domain::MsgId;
 use tmtp_store::PageRequest;
 
+use super::queue::place;
 use super::session::{InFlight, flight_bytes};
-use super::{Home, Place, SessionKey, place};
+use super::{Home, Place, SessionKey};
 
 /// Octets of a page that stay with a session which has no room for them.
 const PAGE_KEPT: usize = 16 * 1024;

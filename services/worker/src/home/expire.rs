@@ -55,9 +55,15 @@ pub fn expired_ids<S: BuildHasher>(sites: &HashMap<SiteId, Site, S>, now: Now) -
 }
 
 impl Home {
-    /// Drops what is too old: these rows, and what is in memory. Returns how many messages were dropped for somebody.
-    pub fn expire(&mut self, now: Now, rows: Vec<Old>, world: &World<'_>) -> usize {
-        let limits = expired_ids(world.sites, now);
+    /// Drops what is too old by these limits ([`expired_ids`]): these rows, and what is in memory. Returns how many messages
+    /// were dropped for somebody.
+    pub fn expire(
+        &mut self,
+        now: Now,
+        limits: &HashMap<SiteId, MsgId>,
+        rows: Vec<Old>,
+        world: &World<'_>,
+    ) -> usize {
         let mut places: Vec<Old> = rows;
         for (key, queue) in self.queues.iter().filter(|(key, _)| limits.contains_key(&key.site)) {
             let old = queue.values().map(|queued| &queued.message);

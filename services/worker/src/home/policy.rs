@@ -175,19 +175,6 @@ impl Home {
         }
     }
 
-    /// A request has been decided that names these members, and the policy minds who has written to whom.
-    pub(super) fn note_contacts_of(
-        &mut self,
-        call: Call,
-        sender: Uid,
-        others: Vec<Uid>,
-        world: &mut World<'_>,
-    ) {
-        if !others.is_empty() {
-            self.note_contacts(call, sender, others, world);
-        }
-    }
-
     fn check_data(
         &self,
         site: SiteId,

@@ -55,7 +55,7 @@ impl Guesses {
         self.sites
             .retain(|_, guessed| !guessed.recent.forget(now, GUESSES_WITHIN) || now < guessed.blocked_until);
         let guessed = self.sites.entry(site).or_default();
-        if !guessed.recent.take(now, GUESSES_MAX, GUESSES_WITHIN) {
+        if !guessed.recent.take((), now, GUESSES_MAX, GUESSES_WITHIN) {
             guessed.blocked_until = now + BLOCKED_FOR;
         }
     }

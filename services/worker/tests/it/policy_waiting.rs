@@ -9,7 +9,7 @@ use tmtp_contract::{Body, BodyRef, Command, Content, DataInfo, Digest, Envelope,
 use tmtp_domain::policy::{Backlog, Expired};
 use tmtp_domain::{BodyId, MsgId, NodeNum, Policy, SessionId, SiteId, Uid};
 use tmtp_store::{Change, PolicyChange};
-use tmtp_worker::home::{NodeKey, Old, Quiet, SITE, Wanted, World};
+use tmtp_worker::home::{NodeKey, Old, Quiet, SITE, Wanted, World, expired_ids};
 use uuid::Uuid;
 
 use crate::rig::{ANN, BEN, G1, HERE, LIMITS, Rig, Told, acks, digest, login, post, post_body, user};
@@ -34,7 +34,8 @@ fn scene(policy: impl FnOnce(&mut Policy)) -> Rig {
 fn expire(rig: &mut Rig, rows: Vec<Old>) -> (usize, Told) {
     let mut facts = std::mem::take(&mut rig.facts);
     let world = World { sites: &rig.sites, facts: &mut facts };
-    let dropped = rig.home.expire(rig.now, rows, &world);
+    let limits = expired_ids(&rig.sites, rig.now);
+    let dropped = rig.home.expire(rig.now, &limits, rows, &world);
     rig.facts = facts;
     (dropped, rig.settle())
 }

@@ -70,18 +70,7 @@ impl Rig {
     /// An invite of the site, whose code is made of this number.
     pub async fn invite(&self, number: u64, change: impl FnOnce(&mut NewInvite)) -> (InviteId, String) {
         let code = InviteCode::from_random(number);
-        let mut invite = NewInvite {
-            id: InviteId(Uuid::new_v4()),
-            code_hash: code.hash(self.site),
-            alias: None,
-            external_id: None,
-            groups: Vec::new(),
-            role: None,
-            note: None,
-            max_uses: 1,
-            requires_approval: false,
-            expires_at: None,
-        };
+        let mut invite = NewInvite::for_one(InviteId(Uuid::new_v4()), code.hash(self.site));
         change(&mut invite);
         let mut tx = self.store.admin().await.unwrap();
         tx.create_invites(self.site, None, &[invite.clone()]).await.unwrap();

@@ -49,18 +49,7 @@ async fn invite(
     change: impl FnOnce(&mut NewInvite),
 ) -> Result<(InviteId, InviteCode)> {
     let code = InviteCode::from_random(number);
-    let mut invite = NewInvite {
-        id: InviteId(Uuid::new_v4()),
-        code_hash: code.hash(site),
-        alias: None,
-        external_id: None,
-        groups: Vec::new(),
-        role: None,
-        note: None,
-        max_uses: 1,
-        requires_approval: false,
-        expires_at: None,
-    };
+    let mut invite = NewInvite::for_one(InviteId(Uuid::new_v4()), code.hash(site));
     change(&mut invite);
     let id = invite.id;
     let mut tx = cluster.store.admin().await?;

@@ -1,38 +1,17 @@
 //! Pings of a member in a row that nobody has answered.
 
-use std::collections::VecDeque;
-
+use super::Recent;
 use crate::Uid;
 
-/// Those within a period, oldest first, with whom they were to, if they were to anybody.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FailedPings(VecDeque<(u64, Option<Uid>)>);
+/// Those within a period, with whom they were to, if they were to anybody.
+pub type FailedPings = Recent<Option<Uid>>;
 
 impl FailedPings {
-    /// Notes a ping at `now`, unless `most` have failed within the `period` before. Times are of one unit, and do not go
-    /// back.
-    pub fn take(&mut self, to: Option<Uid>, now: u64, most: u32, period: u64) -> bool {
-        self.forget(now, period);
-        let is_free = u32::try_from(self.0.len()).is_ok_and(|count| count < most);
-        if is_free {
-            self.0.push_back((now, to));
-        }
-        is_free
-    }
-
     /// Somebody has written to the member: if it was one of those that were pinged, the row has ended.
     pub fn answered(&mut self, by: Uid) {
-        if self.0.iter().any(|(_, to)| *to == Some(by)) {
-            self.0.clear();
+        if self.any(|to| *to == Some(by)) {
+            self.clear();
         }
-    }
-
-    /// Forgets what is longer ago than that. True when nothing is left.
-    pub fn forget(&mut self, now: u64, period: u64) -> bool {
-        while self.0.front().is_some_and(|(at, _)| at.saturating_add(period) <= now) {
-            self.0.pop_front();
-        }
-        self.0.is_empty()
     }
 }
 

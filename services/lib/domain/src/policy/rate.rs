@@ -2,28 +2,44 @@
 
 use std::collections::VecDeque;
 
-/// The times of what has happened within a period, oldest first. At most as many as are allowed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Recent(VecDeque<u64>);
+/// The times of what has happened within a period, oldest first, each with what it was. At most as many as are allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recent<T = ()>(VecDeque<(u64, T)>);
 
-impl Recent {
-    /// Notes that it happens at `now`, unless it has happened `most` times within the `period` before. Times are of one
+impl<T> Default for Recent<T> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
+}
+
+impl<T> Recent<T> {
+    /// Notes that this happens at `now`, unless as many as `most` are noted within the `period` before. Times are of one
     /// unit, and do not go back.
-    pub fn take(&mut self, now: u64, most: u32, period: u64) -> bool {
+    pub fn take(&mut self, what: T, now: u64, most: u32, period: u64) -> bool {
         self.forget(now, period);
         let is_free = u32::try_from(self.0.len()).is_ok_and(|count| count < most);
         if is_free {
-            self.0.push_back(now);
+            self.0.push_back((now, what));
         }
         is_free
     }
 
     /// Forgets what is longer ago than that. True when nothing is left.
     pub fn forget(&mut self, now: u64, period: u64) -> bool {
-        while self.0.front().is_some_and(|&at| at.saturating_add(period) <= now) {
+        while self.0.front().is_some_and(|(at, _)| at.saturating_add(period) <= now) {
             self.0.pop_front();
         }
         self.0.is_empty()
+    }
+
+    /// Whether something is noted of which this holds.
+    pub(super) fn any(&self, holds: impl Fn(&T) -> bool) -> bool {
+        self.0.iter().any(|(_, what)| holds(what))
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
     }
 }
 
@@ -45,7 +61,7 @@ mod tests {
                 now += step;
                 let within = granted.iter().filter(|&&at| at + period > now).count();
                 let expected = within < most as usize;
-                prop_assert_eq!(recent.take(now, most, period), expected);
+                prop_assert_eq!(recent.take((), now, most, period), expected);
                 if expected {
                     granted.push(now);
                 }

@@ -129,18 +129,32 @@ fn entry(row: &PgRow) -> Result<AuditEntry, Error> {
 impl AdminTx {
     /// Adds to the log.
     pub async fn note(&mut self, audit: &NewAudit<'_>) -> Result<(), Error> {
+        self.note_all(std::slice::from_ref(audit)).await
+    }
+
+    /// Adds to the log what happened at once, with one statement and in this order.
+    pub async fn note_all(&mut self, audits: &[NewAudit<'_>]) -> Result<(), Error> {
+        let texts =
+            |pick: for<'a> fn(&'a NewAudit<'_>) -> &'a str| audits.iter().map(pick).collect::<Vec<&str>>();
+        let json = |pick: for<'a> fn(&'a NewAudit<'_>) -> Option<&'a str>| {
+            audits.iter().map(pick).collect::<Vec<_>>()
+        };
         sqlx::query(
             "INSERT INTO audit (site_id, key_id, action, target, from_address, request_id, before, after)
-             VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, $8::jsonb)",
+             SELECT site_id, key_id, action, target, from_address, request_id, before::jsonb, after::jsonb
+             FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::text[])
+                  WITH ORDINALITY
+                  AS a (site_id, key_id, action, target, from_address, request_id, before, after, place)
+             ORDER BY place",
         )
-        .bind(audit.site.map(|site| site.0))
-        .bind(audit.key)
-        .bind(audit.action)
-        .bind(audit.target)
-        .bind(audit.from)
-        .bind(audit.request)
-        .bind(&audit.before)
-        .bind(&audit.after)
+        .bind(audits.iter().map(|audit| audit.site.map(|site| site.0)).collect::<Vec<_>>())
+        .bind(audits.iter().map(|audit| audit.key).collect::<Vec<_>>())
+        .bind(texts(|audit| audit.action))
+        .bind(texts(|audit| audit.target))
+        .bind(texts(|audit| audit.from))
+        .bind(audits.iter().map(|audit| audit.request).collect::<Vec<_>>())
+        .bind(json(|audit| audit.before.as_deref()))
+        .bind(json(|audit| audit.after.as_deref()))
         .execute(&mut *self.tx)
         .await?;
         Ok(())

@@ -70,6 +70,24 @@ pub struct NewInvite {
     pub expires_at: Option<i64>,
 }
 
+impl NewInvite {
+    /// An invite for one person, with nothing else to it.
+    pub fn for_one(id: InviteId, code_hash: [u8; 32]) -> Self {
+        Self {
+            id,
+            code_hash,
+            alias: None,
+            external_id: None,
+            groups: Vec::new(),
+            role: None,
+            note: None,
+            max_uses: 1,
+            requires_approval: false,
+            expires_at: None,
+        }
+    }
+}
+
 /// Which invites are wanted.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct InviteFilter<'a> {
@@ -302,14 +320,7 @@ fn row(invite: &NewInvite) -> InviteRow<'_> {
 fn record(row: &PgRow) -> Result<InviteRecord, Error> {
     Ok(InviteRecord {
         site: SiteId(row.try_get("site_id")?),
-        usage: InviteUse {
-            id: InviteId(row.try_get("invite_id")?),
-            uses_allowed: row.try_get("max_uses")?,
-            uses_pending: row.try_get("pending")?,
-            uses_completed: row.try_get("completed")?,
-            expires_at: row.try_get("expires_ms")?,
-            revoked_at: row.try_get("revoked_ms")?,
-        },
+        usage: invite_usage(row)?,
         alias: row.try_get("alias")?,
         external_id: row.try_get("external_id")?,
         groups: row.try_get("groups")?,
@@ -318,5 +329,17 @@ fn record(row: &PgRow) -> Result<InviteRecord, Error> {
         requires_approval: row.try_get("requires_approval")?,
         created_by: row.try_get("created_by")?,
         created_at: row.try_get("created_ms")?,
+    })
+}
+
+/// What decides whether an invite can be used, in the columns of these names.
+pub(crate) fn invite_usage(row: &PgRow) -> Result<InviteUse, Error> {
+    Ok(InviteUse {
+        id: InviteId(row.try_get("invite_id")?),
+        uses_allowed: row.try_get("max_uses")?,
+        uses_pending: row.try_get("pending")?,
+        uses_completed: row.try_get("completed")?,
+        expires_at: row.try_get("expires_ms")?,
+        revoked_at: row.try_get("revoked_ms")?,
     })
 }

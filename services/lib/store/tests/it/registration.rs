@@ -9,16 +9,10 @@ use crate::rig::{Rig, node, uid};
 async fn invite(rig: &Rig, site: SiteId, number: u64, max_uses: i32) -> (InviteId, [u8; 32]) {
     let code_hash = InviteCode::from_random(number).hash(site);
     let invite = NewInvite {
-        id: InviteId(Uuid::new_v4()),
-        code_hash,
-        alias: None,
-        external_id: None,
         groups: vec!["The group".into()],
-        role: None,
-        note: None,
         max_uses,
         requires_approval: true,
-        expires_at: None,
+        ..NewInvite::for_one(InviteId(Uuid::new_v4()), code_hash)
     };
     let id = invite.id;
     let mut tx = rig.store.admin().await.unwrap();

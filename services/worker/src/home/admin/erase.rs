@@ -10,8 +10,7 @@ use tmtp_store::Change;
 
 use super::super::decide::Call;
 use super::super::posts::Payload;
-use super::super::{Home, NodeKey, World};
-use super::names::NO_NODE;
+use super::super::{Home, NO_NODE, NodeKey, World};
 use super::{Changed, Refused};
 
 /// What a client is told whose member has ended.

@@ -9,8 +9,7 @@ use tmtp_domain::{
 use tmtp_store::Change;
 
 use super::super::decide::Call;
-use super::super::{Home, NodeKey, World};
-use super::names::NO_NODE;
+use super::super::{Home, NO_NODE, NodeKey, World};
 use super::{Changed, Refused};
 
 impl Home {

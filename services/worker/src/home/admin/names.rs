@@ -2,16 +2,13 @@
 
 use serde_json::json;
 use tmtp_contract::{AdminOutcome, Content};
-use tmtp_domain::{Alias, NameHolder, NodeNum, Refusal, SiteId, Uid};
+use tmtp_domain::{Alias, NameHolder, Refusal, SiteId, Uid};
 use tmtp_store::Change;
 
 use super::super::decide::Call;
 use super::super::posts::Payload;
-use super::super::{Home, NodeKey, World};
+use super::super::{Home, NO_NODE, NodeKey, World};
 use super::{Changed, Refused};
-
-/// The node from which messages come that no node has sent: none has this number.
-pub(super) const NO_NODE: NodeNum = NodeNum(0);
 
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {

@@ -6,18 +6,14 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use tmtp_contract::{Body, Command, Content, DataInfo, Envelope};
-use tmtp_domain::{
-    Away, GatewayId, Member, NameHolder, NodeNum, Recipient, RecipientKind, SiteId, Uid, parse_uid,
-};
+use tmtp_contract::{Body, Content, DataInfo, Envelope};
+use tmtp_domain::{Away, GatewayId, Member, Recipient, RecipientKind, Uid, parse_uid};
 
 use super::super::decide::Call;
 use super::super::posts::Payload;
-use super::super::{Facts, Home, NodeKey, Wanted, World};
+use super::super::{Facts, Home, NO_NODE, NodeKey, Wanted, World};
+use super::contacts::addressed;
 use super::lately::DAY;
-
-/// The node from which messages come that no node has sent: none has this number.
-const NO_NODE: NodeNum = NodeNum(0);
 
 impl Home {
     /// Adds what is needed when somebody who is named is away: its delegate, and the aliases of both.
@@ -30,7 +26,7 @@ impl Home {
     ) {
         let site = envelope.site;
         let Some(sender) = self.sender(from, envelope, facts) else { return };
-        for uid in named(site, &envelope.command, facts) {
+        for uid in addressed(site, sender, &envelope.command, facts) {
             let Some(away) = self.members.get(&(site, uid)).and_then(|member| member.flags.away.as_ref())
             else {
                 continue;
@@ -78,7 +74,7 @@ impl Home {
                 continue;
             };
             let told = self.lately.away.of((site, uid, sender), call.now.nanos, DAY);
-            if !told.take(call.now.nanos, 1, DAY) {
+            if !told.take((), call.now.nanos, 1, DAY) {
                 continue;
             }
             let to = world.facts.aliases.get(&(site, sender)).cloned().unwrap_or_default();
@@ -89,25 +85,4 @@ impl Home {
             self.post_message(call, NodeKey { site, uid, node: NO_NODE }, content, payload, owed);
         }
     }
-}
-
-/// Whom a message names.
-fn named(site: SiteId, command: &Command, facts: &Facts) -> Vec<Uid> {
-    let (first, second) = match command {
-        Command::Post { recipients, .. } => (&recipients[..], &[][..]),
-        Command::PostNotify { recipients, note_recipients, .. } => (&recipients[..], &note_recipients[..]),
-        Command::Ping { to, .. } => {
-            let holder = facts.names.get(&(site, to.clone()));
-            return holder
-                .into_iter()
-                .filter_map(|holder| match holder {
-                    NameHolder::Member(uid) => Some(*uid),
-                    _ => None,
-                })
-                .collect();
-        }
-        _ => return Vec::new(),
-    };
-    let users = first.iter().chain(second).filter(|item| item.kind == RecipientKind::User);
-    users.filter_map(|item| parse_uid(&item.id).ok()).collect()
 }

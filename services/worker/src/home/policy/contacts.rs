@@ -64,11 +64,18 @@ impl Home {
         })
     }
 
-    /// The request at hand has succeeded: those whom it named may write back from now on, and their pings are answered.
-    pub(super) fn note_contacts(&mut self, call: Call, sender: Uid, others: Vec<Uid>, world: &mut World<'_>) {
+    /// A request has been decided that names these members, where the policy minds that. If it has succeeded, they may write
+    /// back from now on, and their pings are answered.
+    pub(in super::super) fn note_contacts(
+        &mut self,
+        call: Call,
+        sender: Uid,
+        others: Vec<Uid>,
+        world: &mut World<'_>,
+    ) {
         let has_posted = matches!(self.outbox.answers.last(), Some((gateway, Event::Answer { session, seq, answer: Answer::Posted { .. }, .. }))
             if (*gateway, *session) == call.from && *seq == call.seq);
-        if !has_posted {
+        if others.is_empty() || !has_posted {
             return;
         }
         let acquaintances = world.sites.get(&call.site).is_some_and(|site| site.policy.posts.acquaintances);

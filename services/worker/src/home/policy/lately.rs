@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tmtp_domain::policy::{FailedPings, Recent};
+use tmtp_domain::policy::Recent;
 use tmtp_domain::{SiteId, Uid};
 
 use super::super::NodeKey;
@@ -17,48 +17,31 @@ const FORGET_FROM: usize = 10_000;
 /// All of it.
 #[derive(Debug, Default)]
 pub(in super::super) struct Lately {
-    pub(super) posts: Counts<Recent>,
-    pub(super) pings: Counts<Recent>,
-    pub(super) failed_pings: Counts<FailedPings>,
+    pub(super) posts: Counts,
+    pub(super) pings: Counts,
+    /// With whom each ping was to.
+    pub(super) failed_pings: Counts<Option<Uid>>,
     /// Who was told that somebody is away.
-    pub(super) away: Counts<Recent, (SiteId, Uid, Uid)>,
-}
-
-/// What can be forgotten when it is long ago.
-pub(super) trait Forget {
-    /// Forgets what is longer ago than the period. True when nothing is left.
-    fn forget(&mut self, now: u64, period: u64) -> bool;
-}
-
-impl Forget for Recent {
-    fn forget(&mut self, now: u64, period: u64) -> bool {
-        Self::forget(self, now, period)
-    }
-}
-
-impl Forget for FailedPings {
-    fn forget(&mut self, now: u64, period: u64) -> bool {
-        Self::forget(self, now, period)
-    }
+    pub(super) away: Counts<(), (SiteId, Uid, Uid)>,
 }
 
 /// When each member did something.
 #[derive(Debug)]
-pub(super) struct Counts<C, K = (SiteId, Uid)> {
-    members: HashMap<K, C>,
+pub(super) struct Counts<T = (), K = (SiteId, Uid)> {
+    members: HashMap<K, Recent<T>>,
     /// At how many members those are forgotten who did nothing.
     forget_at: usize,
 }
 
-impl<C, K> Default for Counts<C, K> {
+impl<T, K> Default for Counts<T, K> {
     fn default() -> Self {
         Self { members: HashMap::new(), forget_at: FORGET_FROM }
     }
 }
 
-impl<C: Forget + Default, K: Eq + std::hash::Hash> Counts<C, K> {
+impl<T, K: Eq + std::hash::Hash> Counts<T, K> {
     /// What is counted of this one, at a time in nanoseconds.
-    pub(super) fn of(&mut self, who: K, now: u64, period: u64) -> &mut C {
+    pub(super) fn of(&mut self, who: K, now: u64, period: u64) -> &mut Recent<T> {
         if self.members.len() >= self.forget_at {
             self.members.retain(|_, recent| !recent.forget(now, period));
             self.forget_at = FORGET_FROM.max(self.members.len() * 2);
@@ -67,14 +50,14 @@ impl<C: Forget + Default, K: Eq + std::hash::Hash> Counts<C, K> {
     }
 
     /// The same, if there is something.
-    pub(super) fn get_mut(&mut self, who: &K) -> Option<&mut C> {
+    pub(super) fn get_mut(&mut self, who: &K) -> Option<&mut Recent<T>> {
         self.members.get_mut(who)
     }
 }
 
-impl Counts<Recent> {
+impl Counts {
     /// Notes that it happens now, unless it has happened `most` times within the period.
     pub(super) fn take(&mut self, who: NodeKey, now: u64, most: u32, period: u64) -> bool {
-        self.of((who.site, who.uid), now, period).take(now, most, period)
+        self.of((who.site, who.uid), now, period).take((), now, most, period)
     }
 }
