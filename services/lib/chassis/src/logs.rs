@@ -5,7 +5,7 @@
 use std::{io, panic};
 
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, fmt, fmt::MakeWriter, layer::SubscriberExt as _, reload,
+    Layer, Registry, filter, filter::Targets, fmt, fmt::MakeWriter, layer::SubscriberExt as _, reload,
     util::SubscriberInitExt as _,
 };
 
@@ -22,7 +22,7 @@ pub(crate) type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 pub enum FilterError {
     /// The text is not a list of directives.
     #[error("not a log filter: {0}")]
-    Parse(#[from] tracing_subscriber::filter::ParseError),
+    Parse(#[from] filter::ParseError),
     /// The process is ending and its logs are gone already.
     #[error("logs are not running")]
     Gone,
@@ -31,7 +31,7 @@ pub enum FilterError {
 /// Changes what is logged while the process runs. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct LogFilter {
-    handle: reload::Handle<EnvFilter, Registry>,
+    handle: reload::Handle<Targets, Registry>,
 }
 
 impl LogFilter {
@@ -50,8 +50,8 @@ impl LogFilter {
 }
 
 /// Parses comma separated directives, each `level`, `target` or `target=level`.
-pub fn parse_filter(text: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
-    EnvFilter::builder().parse(text)
+pub fn parse_filter(text: &str) -> Result<Targets, filter::ParseError> {
+    text.parse()
 }
 
 /// Starts logs, and traces if `exporter` is there, for the whole process. Call once, before any thread runs.

@@ -12,7 +12,6 @@ use std::{
 use figment::{
     Figment, Metadata, Profile, Provider,
     error::Kind,
-    providers::{Format as _, Toml},
     util::nest,
     value::{Dict, Map, Value},
 };
@@ -96,10 +95,11 @@ fn file_layer(path: &Path, known: &Dict) -> Result<Layer, Error> {
     let name = path.display();
     let text =
         fs::read_to_string(path).map_err(|error| Error::one(format!("cannot read {name}: {error}")))?;
-    let parsed = Toml::string(&text).data().map_err(|errors| Error {
-        problems: errors.into_iter().map(|error| format!("{} in {name}", error.kind)).collect(),
+    let mut settings: Dict = toml::from_str(&text).map_err(|error| {
+        // Without the line itself, which the error's whole text quotes: there may be a secret in it.
+        let line = error.span().map(|span| 1 + text[..span.start].matches('\n').count()).unwrap_or_default();
+        Error::one(format!("line {line}: {} in {name}", error.message()))
     })?;
-    let mut settings = parsed.into_values().next().unwrap_or_default();
     let mut problems = Vec::new();
     read_named_files(&mut settings, known, "", &mut problems);
     if problems.is_empty() {
