@@ -34,7 +34,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use api::Api;
 use axum::Router;
-use tmtp_chassis::{Context, Health};
+use tmtp_chassis::{Context, Health, Serving};
 use tmtp_store::Store;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -48,7 +48,11 @@ pub use metrics::AdminMetrics;
 /// finished by the task `api`.
 ///
 /// Fails only if it cannot start. Postgres and Redis need not be there yet: without them it is not ready.
-pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
+pub fn serve(cx: Context<Config>) -> Serving {
+    Box::pin(work(cx))
+}
+
+async fn work(cx: Context<Config>) -> anyhow::Result<()> {
     let metrics = AdminMetrics::register(&cx.registry).context("register metrics")?;
     let address = cx.config.listen.address;
     let listener =

@@ -34,7 +34,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tmtp_bodies::Bodies;
 use tmtp_bus::Bus;
-use tmtp_chassis::{Context, Health};
+use tmtp_chassis::{Context, Health, Serving};
 use tokio_util::sync::CancellationToken;
 
 pub use config::{Config, Limits, Listen, ProxyProtocol, SignIn, SitesConfig, TlsConfig};
@@ -49,7 +49,11 @@ use tls::{Certificates, SiteCertificates, Tls};
 const BODIES_PING_EVERY: Duration = Duration::from_secs(2);
 
 /// Serves until the process is asked to stop, then lets the links go and leaves the cluster.
-pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
+pub fn serve(cx: Context<Config>) -> Serving {
+    Box::pin(work(cx))
+}
+
+async fn work(cx: Context<Config>) -> anyhow::Result<()> {
     let config = &cx.config;
     let metrics = Metrics::register(&cx.registry).context("register metrics")?;
     let bus = Bus::connect(config.redis.url.expose()).await.context("connect to Redis")?;

@@ -28,7 +28,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tmtp_bodies::Bodies;
 use tmtp_bus::Bus;
-use tmtp_chassis::Context;
+use tmtp_chassis::{Context, Serving};
 use tmtp_domain::WorkerId;
 use tmtp_store::Store;
 use tokio::sync::mpsc;
@@ -40,7 +40,11 @@ pub use metrics::WorkerMetrics;
 use vitals::Vitals;
 
 /// Runs a worker until it is asked to stop; then it commits what it holds, gives its shards back and returns.
-pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
+pub fn serve(cx: Context<Config>) -> Serving {
+    Box::pin(work(cx))
+}
+
+async fn work(cx: Context<Config>) -> anyhow::Result<()> {
     let config = &cx.config;
     let metrics = Arc::new(WorkerMetrics::register(&cx.registry).context("register metrics")?);
     let store = Store::connect(

@@ -15,6 +15,7 @@ pub mod monitor;
 pub mod run;
 pub mod trace;
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 pub use cli::main;
@@ -24,6 +25,10 @@ pub use life::Life;
 pub use prometheus;
 pub use run::run;
 pub use schemars;
+
+/// The whole work of a program, which its `serve` returns. In a box, because what an `async fn` awaits is compiled again in
+/// every crate that awaits that: boxed, a program is compiled with its library and not once more with its `main.rs`.
+pub type Serving = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
 /// What a program's `serve` is given. Cheap to clone; all clones share the same state.
 #[derive(Debug)]
