@@ -1,4 +1,4 @@
-//! Whether Postgres and Redis answer, asked again and again.
+//! Whether Postgres and Redis answer, asked again and again, and whether Redis is set up as it has to be, asked until it is.
 //!
 //! A loss must never end the process: it is not ready until the answer is back, and then it is again.
 
@@ -18,9 +18,12 @@ const CHECK_EVERY: Duration = Duration::from_secs(2);
 /// An answer that takes longer is none.
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
+/// The name of the check that Redis keeps what it is given.
+const POLICY: &str = "redis policy";
+
 /// Starts asking. Both checks are registered, as failing, before this returns.
 pub(crate) fn watch(cx: &Context<Config>, store: Store) {
-    for name in ["postgres", "redis"] {
+    for name in ["postgres", "redis", POLICY] {
         cx.health.expect(name);
     }
     let (drain, check) = (cx.life.drain(), check_postgres(cx.clone(), store));
@@ -47,9 +50,15 @@ async fn check_postgres(cx: Context<Config>, store: Store) {
 /// Asks Redis, without end.
 async fn check_redis(cx: Context<Config>) {
     let (mut bus, mut ticks) = (None, ticks());
+    let mut settled = false;
     loop {
         ticks.tick().await;
         cx.health.set("redis", within_wait(ask_redis(&cx.config, &mut bus)).await);
+        if let Some(bus) = bus.as_ref().filter(|_| !settled) {
+            let found = within_wait(async { Ok(bus.check_policy().await.map(drop)?) }).await;
+            settled = found.is_ok();
+            cx.health.set(POLICY, found);
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use clap::Subcommand;
 pub(crate) enum Bootstrap {
     /// Make a site, and print its id and shard
     Site(site::Site),
-    /// Make a key to the admin API for all sites, and print it: it cannot be shown again
+    /// Make a key to the admin API for all sites, and print it: it cannot be shown again. Or register one from a file
     Key(key::Key),
 }
 

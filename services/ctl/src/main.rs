@@ -144,6 +144,9 @@ mod tests {
             "tmtpctl migrate --database-url postgres://u:p@127.0.0.1:1/d",
             "tmtpctl bootstrap site --database-url postgres://h/d --name N --domain a --domain b --registration open --if-missing",
             "tmtpctl bootstrap key --database-url postgres://h/d --name first --if-missing --save f",
+            "tmtpctl bootstrap site --database-url postgres://h/d --name N --domain a --registration invite --if-absent",
+            "tmtpctl bootstrap key --database-url postgres://h/d --key-file f",
+            "tmtpctl bootstrap key --database-url postgres://h/d --key-file f --name first",
             "tmtpctl certificate --out tls --name default --domain localhost --domain *.postern.test --domain 127.0.0.1",
             "tmtpctl demo --gateways 127.0.0.1:1,127.0.0.1:2 --database-url postgres://h/d",
             "tmtpctl migrate --database-url postgres://h/d --wait 300 --shards 64",
@@ -168,6 +171,8 @@ mod tests {
             "tmtpctl migrate --database-url postgres://h/d --shards 0",
             "tmtpctl bootstrap site --database-url postgres://h/d --name N --domain a --registration maybe",
             "tmtpctl bootstrap key --database-url postgres://h/d",
+            "tmtpctl bootstrap key --database-url postgres://h/d --key-file f --save g",
+            "tmtpctl bootstrap key --database-url postgres://h/d --key-file f --if-missing",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

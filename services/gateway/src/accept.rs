@@ -1,12 +1,13 @@
 //! Takes connections, shakes hands, starts links. An error of one connection must never end the loop, nor may one
 //! connection hold up another.
 
+mod proxy;
 mod slots;
 #[cfg(test)]
 mod tests;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,14 +19,17 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::Limits;
 use crate::hub::Hub;
 use crate::link::{self, Socket};
 use crate::session::Session;
 use crate::sites::Sites;
 use crate::tls::{Choice, Tls};
 
+pub use proxy::Proxies;
 pub use slots::{Slot, Slots};
+
+use proxy::Caller;
 
 /// Connections that the kernel keeps for us: a herd that comes back after two minutes comes within seconds.
 const BACKLOG: u32 = 4_096;
@@ -47,15 +51,22 @@ pub struct Acceptor {
     hub: Arc<Hub>,
     sites: Arc<Sites>,
     tls: Arc<Tls>,
+    proxies: Arc<Proxies>,
     slots: Slots,
     login_within: Duration,
 }
 
 impl Acceptor {
     /// An acceptor that has no links.
-    pub fn new(hub: Arc<Hub>, sites: Arc<Sites>, tls: Arc<Tls>, config: &Config) -> Self {
-        let slots = Slots::new(config.limits.links_max, hub.metrics.links_open.clone());
-        Self { hub, sites, tls, slots, login_within: config.limits.login_within }
+    pub fn new(
+        hub: Arc<Hub>,
+        sites: Arc<Sites>,
+        tls: Arc<Tls>,
+        proxies: Arc<Proxies>,
+        limits: &Limits,
+    ) -> Self {
+        let slots = Slots::new(limits.links_max, hub.metrics.links_open.clone());
+        Self { hub, sites, tls, proxies, slots, login_within: limits.login_within }
     }
 
     /// Accepts until the drain begins, then closes the port.
@@ -67,9 +78,9 @@ impl Acceptor {
                 () = drain.cancelled() => return Ok(()),
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     pause = PAUSE_MIN;
-                    self.start(stream, &drain);
+                    self.start(stream, peer, &drain);
                 }
                 Err(error) => {
                     // Out of descriptors, or a connection that broke before it was taken.
@@ -81,7 +92,7 @@ impl Acceptor {
         }
     }
 
-    fn start(&self, stream: TcpStream, drain: &CancellationToken) {
+    fn start(&self, stream: TcpStream, peer: SocketAddr, drain: &CancellationToken) {
         let accepted = Instant::now();
         let Some(slot) = self.slots.take() else {
             self.hub.metrics.links_refused_total.inc();
@@ -92,33 +103,42 @@ impl Acceptor {
             tracing::debug!(%error, "the connection is gone already");
             return;
         }
-        tokio::spawn(self.clone().serve(stream, accepted, slot, drain.clone()));
+        tokio::spawn(self.clone().serve(stream, peer.ip(), accepted, slot, drain.clone()));
     }
 
-    /// Shakes hands with a client that was accepted then. Ends with a link, which is a task of its own: this one's
-    /// future is as large as a handshake, and would be kept.
-    async fn serve<S: Socket>(self, stream: S, accepted: Instant, slot: Slot, drain: CancellationToken) {
-        let handshake = self.handshake(stream);
-        let stream = match timeout_at(accepted + self.login_within, handshake).await {
+    /// Shakes hands with whom this address connected for, and who was accepted then. Ends with a link, which is a task
+    /// of its own: this one's future is as large as a handshake, and would be kept.
+    async fn serve<S: Socket>(
+        self,
+        mut stream: S,
+        peer: IpAddr,
+        accepted: Instant,
+        slot: Slot,
+        drain: CancellationToken,
+    ) {
+        let login_by = accepted + self.login_within;
+        let Some(caller) = self.proxies.caller(&mut stream, peer, login_by).await else { return };
+        let stream = match timeout_at(login_by, self.handshake(stream)).await {
             Ok(Ok(Some(stream))) => stream,
             Ok(Ok(None)) => return,
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "handshake failed");
-                self.hub.metrics.handshake_failures_total.inc();
-                return;
-            }
-            Err(_) => {
-                self.hub.metrics.handshake_failures_total.inc();
-                return;
-            }
+            Ok(Err(error)) => return self.note_failure(caller, &error),
+            Err(_) => return self.note_failure(caller, &io::ErrorKind::TimedOut.into()),
         };
         // The site may have been suspended since the certificate was chosen.
         let Some(site) = self.sites.find(stream.get_ref().1.server_name()) else { return };
-        let entry = self.hub.open(site, accepted);
+        let entry = self.hub.open(site, caller.address, accepted);
         if drain.is_cancelled() {
             self.hub.nudge(&entry, Session::dismiss);
         }
         tokio::spawn(link::run(stream, Arc::clone(&self.hub), entry, slot));
+    }
+
+    /// Counts a handshake that failed, unless a load balancer only wanted to see whether somebody is there.
+    fn note_failure(&self, caller: Caller, error: &io::Error) {
+        if !caller.is_balancer {
+            tracing::debug!(client = %caller.address, %error, "handshake failed");
+            self.hub.metrics.handshake_failures_total.inc();
+        }
     }
 
     /// Shakes hands by what the client asks for. None: it was no client, and has what it wanted.

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use tmtp_chassis::config::{Humantime, Log, Monitor, Process, Redis, Runtime, Secrets, Tracing};
 use tmtp_chassis::schemars::JsonSchema;
@@ -28,6 +29,8 @@ pub struct Config {
     pub bodies: tmtp_bodies::Config,
     /// Where and how clients connect.
     pub listen: Listen,
+    /// Load balancers that say whose connection they pass on.
+    pub proxy_protocol: ProxyProtocol,
     /// Certificates.
     pub tls: TlsConfig,
     /// The key under which private keys of sites' certificates are sealed. Without it only the files serve.
@@ -56,6 +59,45 @@ pub struct Listen {
 impl Default for Listen {
     fn default() -> Self {
         Self { address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8443)), drain_over: Duration::from_secs(20) }
+    }
+}
+
+/// Load balancers that say whose connection they pass on, by the PROXY protocol, version 1 or 2.
+///
+/// Whatever passes connections on, with this protocol or without, must leave quiet ones open for longer than 130
+/// seconds: clients say something every 115 seconds, and a link is given up after 120.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(crate = "tmtp_chassis::schemars")]
+#[serde(default, deny_unknown_fields)]
+pub struct ProxyProtocol {
+    /// The networks that load balancers connect from, in CIDR form: `["10.0.0.0/8", "2001:db8::/32"]`. Every connection
+    /// from there must begin with a PROXY header, and the address in it is taken for the client's; nobody else may send
+    /// one. Never name networks that clients connect from themselves: they could then claim any address. Empty: off.
+    pub trusted: Vec<String>,
+    /// Octets that a header may have. Load balancers that tell much of TLS sessions send some hundred.
+    pub header_octets_max: usize,
+}
+
+impl Default for ProxyProtocol {
+    fn default() -> Self {
+        Self { trusted: Vec::new(), header_octets_max: 4_096 }
+    }
+}
+
+impl ProxyProtocol {
+    /// The networks, or what is wrong with them, one sentence per problem.
+    pub(crate) fn networks(&self) -> Result<Vec<IpNet>, Vec<String>> {
+        let (mut networks, mut problems) = (Vec::new(), Vec::new());
+        for text in &self.trusted {
+            match text.parse::<IpNet>() {
+                Ok(network) => networks.push(network.trunc()),
+                Err(_) => problems.push(format!(
+                    "proxy_protocol.trusted: {text:?} is not a network in CIDR form, such as 10.0.0.0/8, 192.0.2.1/32 \
+                     or 2001:db8::/32"
+                )),
+            }
+        }
+        if problems.is_empty() { Ok(networks) } else { Err(problems) }
     }
 }
 
@@ -202,6 +244,7 @@ impl tmtp_chassis::Config for Config {
     fn validate(&self) -> Result<(), Vec<String>> {
         let mut problems = self.redis.problems();
         problems.extend(self.bodies.problems("bodies"));
+        problems.extend(self.proxy_protocol.networks().err().unwrap_or_default());
         problems.extend(self.sealer().err().map(|error| format!("secrets.key: {error}")));
         let mut demand = |holds: bool, problem: &str| {
             if !holds {
@@ -218,6 +261,11 @@ impl tmtp_chassis::Config for Config {
         demand(
             self.listen.drain_over < self.runtime.shutdown_grace,
             "listen.drain_over must be shorter than runtime.shutdown_grace",
+        );
+        demand(
+            // The fixed part of a header of version 2, with the addresses of a client with IPv6.
+            (52..=16 << 10).contains(&self.proxy_protocol.header_octets_max),
+            "proxy_protocol.header_octets_max must be from 52 to 16384",
         );
         let limits = &self.limits;
         demand(limits.links_max > 0, "limits.links_max must be at least 1");
@@ -281,5 +329,44 @@ mod tests {
         config.listen.drain_over = Duration::from_secs(30);
         config.secrets.key = "too short".into();
         assert_eq!(config.validate().unwrap_err().len(), 2);
+    }
+
+    /// Goal: networks are read as they are written, and what is none is refused in words; method: some of each, from a
+    /// variable, which is how a chart sets them.
+    #[test]
+    fn trusted_networks() {
+        let load = |text: &str| {
+            let variables = [
+                ("TMTP_REDIS__URL", "redis://localhost/"),
+                ("TMTP_BODIES__POSTGRES__URL", "postgres://localhost/"),
+                ("TMTP_TLS__CERTIFICATES", "certificates"),
+                ("TMTP_PROXY_PROTOCOL__TRUSTED", text),
+            ];
+            tmtp_chassis::config::load::<Config>(
+                None,
+                variables.map(|(name, value)| (name.to_owned(), value.to_owned())),
+            )
+        };
+        let config = load("[10.0.0.0/8, 2001:db8::/32, 192.0.2.77/24]").unwrap();
+        let networks: Vec<_> =
+            config.proxy_protocol.networks().unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(networks, ["10.0.0.0/8", "2001:db8::/32", "192.0.2.0/24"]);
+        for wrong in ["10.0.0.0/33", "10.0.0.1", "balancer.example", "10.0.0.0/8/8", "::/129", ""] {
+            let problems = load(&format!("[\"{wrong}\", 10.0.0.0/8]")).unwrap_err().problems;
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            assert!(problems[0].contains(wrong) && problems[0].contains("CIDR form"), "{problems:?}");
+        }
+    }
+
+    /// Goal: a bound that no header fits, or that bounds nothing, is refused; method: both sides of both ends.
+    #[test]
+    fn header_bounds() {
+        for (octets, holds) in [(51, false), (52, true), (16 << 10, true), ((16 << 10) + 1, false)] {
+            let mut config = Config::default();
+            config.proxy_protocol.header_octets_max = octets;
+            let refused =
+                config.validate().unwrap_err().iter().any(|text| text.contains("header_octets_max"));
+            assert_eq!(refused, !holds, "{octets}");
+        }
     }
 }

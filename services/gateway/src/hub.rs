@@ -10,6 +10,7 @@ mod events;
 mod publisher;
 mod registry;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -91,10 +92,10 @@ impl Hub {
         instant.saturating_duration_since(self.started)
     }
 
-    /// Takes a new session in, for a connection that was accepted then.
-    pub fn open(&self, site: Arc<Site>, accepted: Instant) -> Arc<Entry> {
+    /// Takes a new session in, for a client at this address whose connection was accepted then.
+    pub fn open(&self, site: Arc<Site>, client: IpAddr, accepted: Instant) -> Arc<Entry> {
         let login_by = self.time_of(accepted) + self.limits.login_within;
-        let entry = self.registry.insert(site.shard, site.id, |id| Session::new(id, site, login_by));
+        let entry = self.registry.insert(site.shard, site.id, client, |id| Session::new(id, site, login_by));
         self.metrics.sessions_kept.inc();
         self.turn(&entry, |_, _| {});
         entry
@@ -239,6 +240,13 @@ impl Hub {
         let hub = Self::new(config, metrics, bodies, sign_ins);
         hub.publisher.go_up();
         Arc::new(hub)
+    }
+
+    /// Where the clients of its sessions are.
+    pub fn clients(&self) -> Vec<IpAddr> {
+        let mut clients = Vec::new();
+        self.registry.each(|_| true, |entry| clients.push(entry.client));
+        clients
     }
 }
 

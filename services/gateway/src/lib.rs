@@ -37,7 +37,7 @@ use tmtp_bus::Bus;
 use tmtp_chassis::{Context, Health};
 use tokio_util::sync::CancellationToken;
 
-pub use config::{Config, Limits, Listen, SignIn, SitesConfig, TlsConfig};
+pub use config::{Config, Limits, Listen, ProxyProtocol, SignIn, SitesConfig, TlsConfig};
 pub use metrics::Metrics;
 
 use hub::{BusTask, Hub};
@@ -53,7 +53,11 @@ pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
     let config = &cx.config;
     let metrics = Metrics::register(&cx.registry).context("register metrics")?;
     let bus = Bus::connect(config.redis.url.expose()).await.context("connect to Redis")?;
-    bus.check_policy().await.context("check the set-up of Redis")?;
+    let checked = bus.wait_for_policy(|found| cx.health.set("redis policy", found));
+    match cx.life.drain().run_until_cancelled(checked).await {
+        Some(checked) => checked.context("check the set-up of Redis")?,
+        None => return Ok(()),
+    }
     let bodies = Bodies::open(&config.bodies).context("open the body store")?;
     // Ready is who has looked at each of them once.
     for check in ["bus", "bodies", "certificates"] {
@@ -102,7 +106,8 @@ pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
     let tls = Tls::new(base, Arc::clone(&sites), of_sites, bus.clone());
     let listener = accept::bind(config.listen.address).context("bind the TMTP listener")?;
     tracing::info!(address = %listener.local_addr()?, gateway = %hub.gateway, "listening for TMTP");
-    let acceptor = accept::Acceptor::new(Arc::clone(&hub), sites, Arc::new(tls), config);
+    let proxies = Arc::new(accept::Proxies::new(&config.proxy_protocol, hub.metrics.proxied_total.clone())?);
+    let acceptor = accept::Acceptor::new(Arc::clone(&hub), sites, Arc::new(tls), proxies, &config.limits);
     let door = drain::Door {
         hub: Arc::clone(&hub),
         bus,

@@ -66,7 +66,10 @@ pub fn run<S: Socket>(
         match poll_fn(|cx| link.poll(cx)).await {
             // Boxed, because its future is larger than the rest of this one and is seldom needed.
             Ok(exit) => Box::pin(close::close(&mut link.stream, exit)).await,
-            Err(error) => tracing::debug!(%error, session = %link.entry.id, "connection broke"),
+            Err(error) => {
+                let entry = &link.entry;
+                tracing::debug!(%error, session = %entry.id, client = %entry.client, "connection broke");
+            }
         }
     }
 }
@@ -172,7 +175,7 @@ impl<S: Socket> Link<S> {
             |session: &mut Session, turn: &mut Turn<'_>| (session.wants_input(turn), session.take_sign_in());
         let (wanted, asked) = self.hub.turn(&self.entry, look);
         if let Some((site, token)) = asked {
-            self.sign_in = Some(self.hub.sign_ins.check(site, token));
+            self.sign_in = Some(self.hub.sign_ins.check(site, self.entry.client, token));
             return Ok(true);
         }
         if !wanted {

@@ -28,7 +28,10 @@ tmtp_chassis::metrics! {
         links_open: IntGauge,
         /// Connections refused at accept because there are too many.
         links_refused_total: IntCounter,
-        /// TLS handshakes that failed, or took too long.
+        /// Connections from load balancers: with a client's address, without one (their own checks), or refused
+        /// because they did not begin with a proper PROXY header in time.
+        proxied_total: IntCounterVec["outcome" = &["client", "balancer", "refused"]],
+        /// TLS handshakes that failed, or took too long; those of load balancers' own checks excepted.
         handshake_failures_total: IntCounter,
         /// Sessions that are logged in and served.
         sessions_open: IntGauge,

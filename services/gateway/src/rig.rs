@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use rcgen::{CertificateParams, KeyPair};
@@ -23,6 +24,8 @@ use crate::tls::{Certificates, server_config};
 
 /// The name of the one site.
 pub const HOST: &str = "example.org";
+/// Where a client is.
+pub const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 /// A gateway without its ports.
 pub struct Rig {

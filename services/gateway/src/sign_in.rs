@@ -1,5 +1,6 @@
 //! Checks sign-in tokens of people who register, for all links. Never keeps one, and never logs one.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -38,17 +39,22 @@ impl SignIns {
         })
     }
 
-    /// Whose token this is; `None`: nobody's who may sign in at this site.
-    pub fn check(self: &Arc<Self>, site: Arc<Site>, token: String) -> BoxFuture<'static, Option<Identity>> {
+    /// Whose token this is, which a client at this address has sent; `None`: nobody's who may sign in at this site.
+    pub fn check(
+        self: &Arc<Self>,
+        site: Arc<Site>,
+        client: IpAddr,
+        token: String,
+    ) -> BoxFuture<'static, Option<Identity>> {
         let this = Arc::clone(self);
         Box::pin(async move {
             let checked = this.verify(&site, &token).await;
             let outcome = if checked.is_ok() { "accepted" } else { "refused" };
             this.metrics.sign_ins_total.with_label_values(&[outcome]).inc();
             checked
-                .inspect_err(
-                    |error| tracing::info!(site.id = %site.id, %error, "a sign-in token is not taken"),
-                )
+                .inspect_err(|error| {
+                    tracing::info!(site.id = %site.id, %client, %error, "a sign-in token is not taken");
+                })
                 .ok()
         })
     }

@@ -52,7 +52,11 @@ pub async fn serve(cx: Context<Config>) -> anyhow::Result<()> {
     .context("connect to Postgres")?;
     store.check_schema().await.context("check the schema")?;
     let bus = Bus::connect(config.redis.url.expose()).await.context("connect to Redis")?;
-    bus.check_policy().await.context("check the policy of Redis")?;
+    let checked = bus.wait_for_policy(|found| cx.health.set("redis policy", found));
+    match cx.life.drain().run_until_cancelled(checked).await {
+        Some(checked) => checked.context("check the set-up of Redis")?,
+        None => return Ok(()),
+    }
     let bodies = Bodies::open(&config.bodies()).context("open the body store")?;
     // Ready is who has looked at each of them once, and serves what is its own.
     for check in ["postgres", "redis", ownership::SHARDS] {

@@ -47,6 +47,8 @@ tmtp_chassis::metrics! {
         spill_refused_total: IntCounter,
         /// Time of a spill, in seconds.
         spill_seconds: Histogram[SECONDS],
+        /// 1 when Redis throws keys away as soon as its memory is full, looked at every ten seconds.
+        redis_evicts: IntGauge,
         /// Calls of Postgres or Redis that failed and were tried again, by which.
         retries_total: IntCounterVec["of" = &["postgres", "redis"]],
         /// Bodies removed from the body store, by why.

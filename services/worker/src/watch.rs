@@ -21,6 +21,8 @@ use crate::vitals::Vitals;
 pub const EVERY: Duration = Duration::from_secs(1);
 /// Between two looks at the latest; otherwise the second says nothing about the time before it.
 const LATE: Duration = Duration::from_secs(2);
+/// How often is asked whether Redis still keeps what it is given.
+const POLICY_EVERY: Duration = Duration::from_secs(10);
 /// A gateway whose beat has stood still for so long is removed from the bus.
 const FORGET_AFTER: Duration = Duration::from_mins(1);
 
@@ -32,6 +34,8 @@ pub struct Watch {
     /// When Redis was last looked at with success.
     looked: Option<Instant>,
     live: Option<HashSet<GatewayId>>,
+    /// When Redis was last asked what it does when its memory is full.
+    asked: Option<Instant>,
     beat: u64,
     confirmed: u64,
     directory: Directory,
@@ -47,6 +51,7 @@ impl Watch {
             seen: HashMap::new(),
             looked: None,
             live: None,
+            asked: None,
             beat: 0,
             confirmed: 0,
             directory: Directory::new(store),
@@ -144,7 +149,26 @@ impl Watch {
             self.live = Some(live);
         }
         self.measure(bus).await?;
+        self.check_policy(bus).await?;
         self.directory.publish(bus, beat, control).await
+    }
+
+    /// Shows whether Redis may throw keys away. A worker that runs goes on all the same: all would stop together, for
+    /// what is only a danger, and nothing that is acked can be lost by it.
+    async fn check_policy(&mut self, bus: &Bus) -> anyhow::Result<()> {
+        if self.asked.is_some_and(|asked| asked.elapsed() < POLICY_EVERY) {
+            return Ok(());
+        }
+        self.asked = Some(Instant::now());
+        match bus.check_policy().await {
+            Ok(_) => self.metrics.redis_evicts.set(0),
+            Err(error @ tmtp_bus::Error::Evicts(_)) => {
+                self.metrics.redis_evicts.set(1);
+                tracing::error!("{error}");
+            }
+            Err(other) => return Err(other.into()),
+        }
+        Ok(())
     }
 
     /// Shows how far this worker is behind its command streams.

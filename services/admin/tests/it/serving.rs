@@ -42,6 +42,21 @@ fn readiness_follows_its_stores() {
     assert_eq!(server.terminate().code(), Some(0));
 }
 
+/// Goal: a Redis that throws keys away keeps the server from being ready, says what to do, and is noticed when it is set
+/// right; method: start one with such a policy, look, and set it right.
+#[test]
+fn an_evicting_redis_is_told() {
+    let (postgres, redis) = (Postgres::start().unwrap(), Redis::start().unwrap());
+    redis.configure("maxmemory", "100mb").unwrap();
+    redis.configure("maxmemory-policy", "allkeys-lru").unwrap();
+    let server = Server::start(&postgres.url("postgres"), &redis.url());
+    let monitor = server.address("monitor listens");
+    wait_ready(&server, monitor, 503, "set maxmemory-policy to noeviction");
+    redis.configure("maxmemory-policy", "noeviction").unwrap();
+    wait_ready(&server, monitor, 200, r#""redis policy":"ok""#);
+    assert_eq!(server.terminate().code(), Some(0));
+}
+
 /// Goal: the API's errors are problems, and they are counted. Method: a wrong path, a wrong method, a scrape.
 /// The process neither needs nor finds Postgres and Redis here.
 #[test]

@@ -21,11 +21,12 @@ pub(crate) struct Site {
     /// Host name under which clients reach the site; may be given several times. `*.` in front stands for one label
     #[arg(long = "domain", value_name = "DOMAIN", required = true, value_parser = parse_host)]
     domains: Vec<String>,
-    /// Who may register
-    #[arg(long, value_name = "open|closed")]
+    /// Who may register, if the site is made: everybody, nobody, who has an invite, whom a provider vouches for (or an
+    /// invite), or everybody of whom an admin approves
+    #[arg(long, value_name = "open|closed|invite|oidc|approval")]
     registration: Registration,
-    /// Succeed when a site with these domains exists
-    #[arg(long)]
+    /// Succeed, and change nothing, when a site with these domains exists
+    #[arg(long, visible_alias = "if-absent")]
     if_missing: bool,
 }
 

@@ -3,14 +3,14 @@
 //! It runs as production should: `noeviction`, so that memory pressure is an error and never a loss. Must
 //! never listen on anything but 127.0.0.1.
 
-use std::io::{Read, Write};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -90,6 +90,30 @@ impl Redis {
     pub fn restart_empty(&self) -> Result<()> {
         self.stop()?;
         self.start_again()
+    }
+
+    /// Changes a setting of the running server until its next start.
+    ///
+    /// # Errors
+    /// When the server does not answer, or refuses the setting.
+    pub fn configure(&self, setting: &str, value: &str) -> Result<()> {
+        let reply = self.ask(&["CONFIG", "SET", setting, value]).context("talk to Redis")?;
+        ensure!(reply == "+OK\r\n", "Redis refuses {setting} {value}: {reply}");
+        Ok(())
+    }
+
+    /// One command, one line of an answer.
+    fn ask(&self, words: &[&str]) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&self.address(), PING_DEADLINE)?;
+        stream.set_read_timeout(Some(START_DEADLINE))?;
+        stream.write_all(format!("{}\r\n", words.join(" ")).as_bytes())?;
+        let mut reply = String::new();
+        BufReader::new(stream).read_line(&mut reply)?;
+        Ok(reply)
+    }
+
+    fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
     }
 
     /// Stops the process where it is (SIGSTOP): connections stay open and get no answer.

@@ -1,6 +1,9 @@
 //! The time that a client has for its login. The clock stands still unless everybody waits, and then moves on to whatever
 //! comes next; connections are in memory.
 
+mod proxies;
+
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +16,9 @@ use tokio::time::{Instant, advance, pause, sleep};
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
-use super::Acceptor;
-use crate::rig::{Rig, name};
+use super::{Acceptor, Proxies};
+use crate::config::ProxyProtocol;
+use crate::rig::{CLIENT, Rig, name};
 use crate::tls::{SiteCertificates, Tls};
 
 /// What a client has by default.
@@ -36,23 +40,41 @@ struct Door {
 impl Door {
     /// Time stands still from then on.
     async fn open() -> Self {
+        Self::open_behind(&[]).await
+    }
+
+    /// The same with load balancers in these networks.
+    async fn open_behind(trusted: &[&str]) -> Self {
         let redis = Redis::start().expect("a Redis");
         let bus = Bus::connect(&redis.url()).await.expect("a bus");
         let rig = Rig::new();
         let of_sites =
             SiteCertificates::new(None, bus.clone(), Arc::clone(&rig.server), rig.hub.metrics.clone(), 1);
         let tls = Tls::new(Arc::clone(&rig.server), Arc::clone(&rig.sites), Arc::new(of_sites), bus);
-        let acceptor =
-            Acceptor::new(Arc::clone(&rig.hub), Arc::clone(&rig.sites), Arc::new(tls), &rig.config);
+        let trusted = trusted.iter().map(|&network| network.to_owned()).collect();
+        let proxies = ProxyProtocol { trusted, ..ProxyProtocol::default() };
+        let proxies = Proxies::new(&proxies, rig.hub.metrics.proxied_total.clone()).expect("networks");
+        let acceptor = Acceptor::new(
+            Arc::clone(&rig.hub),
+            Arc::clone(&rig.sites),
+            Arc::new(tls),
+            Arc::new(proxies),
+            &rig.config.limits,
+        );
         pause();
         Self { rig, acceptor, _redis: redis }
     }
 
     /// Takes a connection that was accepted then, and gives the client's end of it.
     fn take(&self, accepted: Instant) -> DuplexStream {
+        self.take_from(CLIENT, accepted)
+    }
+
+    /// The same from this address.
+    fn take_from(&self, peer: IpAddr, accepted: Instant) -> DuplexStream {
         let (client, gateway) = duplex(PIPE_OCTETS);
         let slot = self.acceptor.slots.take().expect("a free place");
-        tokio::spawn(self.acceptor.clone().serve(gateway, accepted, slot, CancellationToken::new()));
+        tokio::spawn(self.acceptor.clone().serve(gateway, peer, accepted, slot, CancellationToken::new()));
         client
     }
 

@@ -2,6 +2,7 @@
 //! never be held while a session is locked.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub struct Entry {
     pub shard: ShardId,
     /// Its site.
     pub site: SiteId,
+    /// Where its client is, as far as load balancers tell.
+    pub client: IpAddr,
     /// The session. Locked by [`super::Hub::turn`] only.
     pub session: Mutex<Session>,
     /// Wakes its link.
@@ -60,6 +63,7 @@ impl Registry {
         &self,
         shard: ShardId,
         site: SiteId,
+        client: IpAddr,
         make: impl FnOnce(SessionId) -> Session,
     ) -> Arc<Entry> {
         let id = SessionId(self.last.fetch_add(1, Ordering::Relaxed) + 1);
@@ -67,6 +71,7 @@ impl Registry {
             id,
             shard,
             site,
+            client,
             session: Mutex::new(make(id)),
             waker: AtomicWaker::new(),
             deadline: AtomicU64::new(NEVER),

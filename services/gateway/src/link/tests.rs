@@ -22,7 +22,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, client};
 use super::{Link, Socket, run};
 use crate::accept::Slots;
 use crate::hub::Entry;
-use crate::rig::{Rig, name, site};
+use crate::rig::{CLIENT, Rig, name, site};
 
 /// More than everything that is written here.
 const PIPE_OCTETS: usize = 4 << 20;
@@ -113,7 +113,7 @@ impl Linked {
         let acceptor = TlsAcceptor::from(Arc::clone(&rig.server));
         let connector = TlsConnector::from(Arc::clone(&rig.client));
         let (server, client) = tokio::join!(acceptor.accept(socket), connector.connect(name(), near));
-        let entry = rig.hub.open(Arc::new(site()), Instant::now());
+        let entry = rig.hub.open(Arc::new(site()), CLIENT, Instant::now());
         let slot = Slots::new(1, rig.hub.metrics.links_open.clone()).take().expect("a place");
         let link = tokio::spawn(run(server.expect("shaken"), Arc::clone(&rig.hub), Arc::clone(&entry), slot));
         let mut linked = Self { rig, entry, link, tap, client: client.expect("shaken") };

@@ -4,10 +4,12 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tmtp_chassis::Context;
 use tmtp_client::Client;
 use tmtp_contract::{Answer, Body, Command, Content, DataInfo, Envelope, Event, Message};
 use tmtp_domain::{Epoch, MsgId, NodeNum, NodeSecret, Posted, SessionId, Uid};
-use tmtp_testkit::eventually;
+use tmtp_gateway::Config;
+use tmtp_testkit::{Redis, eventually};
 use tmtp_wire::{Request, Response};
 
 use crate::rig::{Rig, SHARD, WAIT, frame, posted, soon};
@@ -297,4 +299,26 @@ async fn a_session_that_is_gone() {
     assert_eq!(next.session, stays, "nothing else was said: {next:?}");
     rig.home.answer(&next, posted(1)).await;
     rig.abort().await;
+}
+
+/// Goal: a gateway joins nothing with a Redis that throws keys away, says what to do, and goes on when that is done;
+/// method: start with such a Redis, look what it says of itself, and set it right. How it goes on is not looked at.
+#[tokio::test]
+async fn a_redis_that_evicts_is_told() {
+    let redis = Redis::start().unwrap();
+    redis.configure("maxmemory", "100mb").unwrap();
+    redis.configure("maxmemory-policy", "allkeys-lru").unwrap();
+    let mut config = Config::default();
+    config.redis.url = redis.url().into();
+    config.bodies.postgres.url = "postgres://nobody@127.0.0.1:1/none".into();
+    let cx = Context::new(config);
+    let served = tokio::spawn(tmtp_gateway::serve(cx.clone()));
+    let check = || cx.health.report().checks.get("redis policy").cloned();
+    let complaint = eventually(WAIT, "a complaint", async || check().filter(|told| told != "ok"));
+    let complaint = complaint.await.unwrap();
+    assert!(complaint.contains("set maxmemory-policy to noeviction"), "{complaint}");
+    assert!(!cx.health.is_ready());
+    redis.configure("maxmemory-policy", "noeviction").unwrap();
+    eventually(WAIT, "no complaint", async || check().filter(|told| told == "ok")).await.unwrap();
+    served.abort();
 }

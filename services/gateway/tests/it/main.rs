@@ -5,5 +5,6 @@ mod bodies;
 mod certificates;
 mod cluster;
 mod links;
+mod proxies;
 mod records;
 mod rig;

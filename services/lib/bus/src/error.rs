@@ -21,7 +21,8 @@ pub enum Error {
     Refused(#[source] RedisError),
     /// Redis is set up to throw keys away, which would lose commands without anybody noticing. A human must act.
     #[error(
-        "Redis evicts keys when its memory is full (maxmemory-policy is {0}): set maxmemory-policy to noeviction"
+        "Redis throws keys away when its memory is full (maxmemory-policy is {0}): set maxmemory-policy to noeviction, \
+         with CONFIG SET, in redis.conf, or in the parameters of the managed service"
     )]
     Evicts(String),
     /// Redis answered something that this release does not understand.

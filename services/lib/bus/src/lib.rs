@@ -43,6 +43,7 @@ pub use command::{Backlog, CommandReader, Read, ReaderHandle};
 pub use drain::GatewayState;
 pub use error::Error;
 pub use event::EventReader;
+pub use policy::Policy;
 pub use stream_id::StreamId;
 
 use crate::link::Link;

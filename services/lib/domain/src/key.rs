@@ -13,6 +13,9 @@ static BASE32: LazyLock<Encoding> = LazyLock::new(|| {
     spec.encoding().expect("the alphabet is a valid base32 specification")
 });
 
+/// Characters behind the prefix of a key that a deployment tool has made: 43 of 62 kinds are 256 bits.
+const CHOSEN_LEN: usize = 43;
+
 /// What a key may reach, for people and for scanners that look for leaked ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyMode {
@@ -42,11 +45,15 @@ impl KeySecret {
     }
 
     /// What somebody sends; `None` when no key looks like this, so that nobody need look for it.
+    ///
+    /// Behind the prefix are 52 characters in base32, as [`Self::new`] makes them, or 43 letters and digits, as
+    /// deployment tools do: 256 random bits either way.
     pub fn parse(text: &str) -> Option<Self> {
         let modes = [KeyMode::Live, KeyMode::Test];
-        let rest = modes.into_iter().find_map(|mode| text.strip_prefix(mode.prefix()))?;
-        let octets = BASE32.decode(rest.as_bytes()).ok()?;
-        (octets.len() == 32).then(|| Self(text.to_owned()))
+        let rest = modes.into_iter().find_map(|mode| text.strip_prefix(mode.prefix()))?.as_bytes();
+        let ours = || BASE32.decode(rest).is_ok_and(|octets| octets.len() == 32);
+        let theirs = || rest.len() == CHOSEN_LEN && rest.iter().all(u8::is_ascii_alphanumeric);
+        (ours() || theirs()).then(|| Self(text.to_owned()))
     }
 
     /// What the server keeps. 256 random bits need no stretching, so this is one SHA-256.
@@ -103,5 +110,22 @@ mod tests {
             assert_eq!(KeySecret::parse(bad), None, "{bad}");
         }
         assert!(!format!("{secret:?}").contains("aaa"));
+    }
+
+    /// Goal: keys of deployment tools are taken, and nothing that is nearly one; method: letters of both cases and
+    /// digits, one character more or less, and another character.
+    #[test]
+    fn keys_of_deployment_tools() {
+        let random = "aZ09bY18cX27dW36eV45fU54gT63hS72iR81jQ90kPw";
+        let key = |rest: &str| format!("tmk_live_{rest}");
+        let secret = KeySecret::parse(&key(random)).unwrap();
+        assert_eq!(secret.reveal(), key(random));
+        assert_eq!(secret.hash(), sha256(&[key(random).as_bytes()]));
+        for near in
+            [&random[1..], &format!("{random}a"), &random.replace('0', "-"), &random.replace("aZ", "é")]
+        {
+            assert_eq!(KeySecret::parse(&key(near)), None, "{near}");
+        }
+        assert_eq!(KeySecret::parse(random), None);
     }
 }

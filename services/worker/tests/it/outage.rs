@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tmtp_chassis::Context;
 use tmtp_contract::Answer;
 use tmtp_domain::NodeNum;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::live::{Place, SHARDS};
+use crate::live::{DEADLINE, Place, SHARDS};
 use crate::rig::{ANN, BEN, post};
 
 /// A way to a server that can be cut.
@@ -102,4 +103,46 @@ async fn an_outage_for_all_moves_nothing() {
         assert_eq!(lost, 0);
     }
     tokio::time::timeout(Duration::from_secs(20), workers[0].cx.health.wait_ready()).await.unwrap();
+}
+
+/// Goal: a worker begins nothing with a Redis that throws keys away, says what to do, and begins when that is done; one
+/// that works goes on, and shows it; method: start with such a Redis, set it right, and set it wrong again.
+#[tokio::test]
+async fn a_redis_that_evicts_is_told() {
+    let place = Place::new().await;
+    place.redis.configure("maxmemory", "100mb").unwrap();
+    place.redis.configure("maxmemory-policy", "allkeys-lru").unwrap();
+    let cx = Context::new(place.config());
+    let _running = AbortOnDrop(tokio::spawn(tmtp_worker::serve(cx.clone())));
+    let told = async |_: &Place| {
+        let report = cx.health.report();
+        let told = report.checks.get("redis policy").filter(|told| *told != "ok").cloned();
+        told.map(|told| (report.ready, told))
+    };
+    let (ready, told) = place.until("a complaint", told).await;
+    assert!(!ready && told.contains("set maxmemory-policy to noeviction"), "{told}");
+    assert!(place.owners().await.is_empty());
+
+    place.redis.configure("maxmemory-policy", "noeviction").unwrap();
+    tokio::time::timeout(DEADLINE, cx.health.wait_ready()).await.unwrap();
+    let evicts = || {
+        let families = cx.registry.gather();
+        let family = families.iter().find(|family| family.name() == "tmtp_worker_redis_evicts").unwrap();
+        family.get_metric()[0].get_gauge().get_value() > 0.5
+    };
+    assert!(!evicts());
+    place.redis.configure("maxmemory-policy", "volatile-ttl").unwrap();
+    place.until("the metric", async |_| evicts().then_some(())).await;
+    assert!(cx.health.is_ready(), "a worker that works goes on");
+    place.redis.configure("maxmemory-policy", "noeviction").unwrap();
+    place.until("the metric to be back", async |_| (!evicts()).then_some(())).await;
+}
+
+/// A task that ends with its test.
+struct AbortOnDrop(tokio::task::JoinHandle<anyhow::Result<()>>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }

@@ -110,13 +110,13 @@ fn rules_hold() {
 #[test]
 fn rules_hold_for_variants() {
     for (file, change) in [
-        ("external", r#"networkPolicy.enabled=false"#),
-        ("external", r#"bootstrap.enabled=false"#),
+        ("external", "networkPolicy.enabled=false"),
+        ("external", "bootstrap.enabled=false"),
         ("external", r#"gateway.service.type="ClusterIP""#),
         ("external", r#"gateway.service.type="NodePort""#),
-        ("external", r#"gateway.drainSeconds=0"#),
-        ("external", r#"gateway.drainSeconds=3600"#),
-        ("external", r#"priorityClass.create=true"#),
+        ("external", "gateway.drainSeconds=0"),
+        ("external", "gateway.drainSeconds=3600"),
+        ("external", "priorityClass.create=true"),
         ("trial", r#"bootstrap.site={"name":"","domains":[]}"#),
         ("trial", r#"admin.public.url="https://join.example""#),
         ("full", r#"admin.api.host="""#),

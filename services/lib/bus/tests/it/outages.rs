@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use redis::cmd;
-use tmtp_bus::{Bus, Error, RESPONSE_MAX};
+use tmtp_bus::{Bus, Error, Policy, RESPONSE_MAX};
 
 use crate::support::{
     DEADLINE, Place, command, event, gateway, persist, read_commands, read_events, seqs, shard, start, worker,
@@ -95,7 +95,7 @@ async fn a_full_server_is_transient() {
     place.raw::<()>(cmd("CONFIG").arg("SET").arg("maxmemory").arg("1")).await;
     let error = place.bus.append_commands(&[(shard(1), command(1))]).await.unwrap_err();
     assert!(error.is_transient(), "{error:?}");
-    place.bus.check_policy().await.unwrap();
+    assert_eq!(place.bus.check_policy().await.unwrap(), Policy::Keeps);
     place.raw::<()>(cmd("CONFIG").arg("SET").arg("maxmemory").arg("0")).await;
     place.bus.append_commands(&[(shard(1), command(1))]).await.unwrap();
 }
@@ -105,13 +105,54 @@ async fn a_full_server_is_transient() {
 async fn eviction_is_refused() {
     let place = Place::new().await;
     place.raw::<()>(cmd("CONFIG").arg("SET").arg("maxmemory-policy").arg("allkeys-lru")).await;
-    place.bus.check_policy().await.unwrap();
+    assert_eq!(place.bus.check_policy().await.unwrap(), Policy::Keeps);
     place.raw::<()>(cmd("CONFIG").arg("SET").arg("maxmemory").arg("100mb")).await;
     let error = place.bus.check_policy().await.unwrap_err();
     assert!(matches!(&error, Error::Evicts(policy) if policy == "allkeys-lru"), "{error:?}");
-    // Where neither command is allowed, there is a warning only.
-    place.raw::<()>(cmd("ACL").arg("SETUSER").arg("default").arg("-info").arg("-config")).await;
-    place.bus.check_policy().await.unwrap();
+    // Either command is enough, and where neither is allowed nothing is known.
+    for (allowed, known) in [("-info", true), ("+info", true), ("-info", false)] {
+        let config = if known && allowed == "-info" { "+config" } else { "-config" };
+        place.raw::<()>(cmd("ACL").arg("SETUSER").arg("default").arg(allowed).arg(config)).await;
+        match place.bus.check_policy().await {
+            Err(Error::Evicts(_)) if known => {}
+            Ok(Policy::Untold) if !known => {}
+            other => panic!("{allowed} {config}: {other:?}"),
+        }
+    }
+}
+
+/// Goal: who waits for the set-up of Redis hears what is wrong, and goes on when it is set right; a Redis that is right, or
+/// has no limit, is not waited for; method: set the policy, wait, and set it right when the complaint is there.
+#[tokio::test]
+async fn a_change_of_policy_is_waited_for() {
+    let place = Place::new().await;
+    let set = async |name: &str, value: &str| {
+        place.raw::<()>(cmd("CONFIG").arg("SET").arg(name).arg(value)).await;
+    };
+    set("maxmemory", "100mb").await;
+    let mut told = Vec::new();
+    place.bus.wait_for_policy(|found| told.push(found)).await.unwrap();
+    assert_eq!(told, [Ok(())]);
+
+    set("maxmemory-policy", "volatile-lru").await;
+    let (complaints, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let waiting = place.bus.wait_for_policy(|found| complaints.send(found).expect("somebody hears it"));
+    let setting = async {
+        let complaint = heard.recv().await.expect("a complaint").unwrap_err();
+        for part in ["volatile-lru", "noeviction", "CONFIG SET"] {
+            assert!(complaint.contains(part), "{complaint}");
+        }
+        set("maxmemory-policy", "noeviction").await;
+        while heard.recv().await.expect("the end of it").is_err() {}
+    };
+    let both = async { tokio::join!(waiting, setting) };
+    tokio::time::timeout(DEADLINE, both).await.expect("in time").0.unwrap();
+
+    set("maxmemory-policy", "allkeys-random").await;
+    set("maxmemory", "0").await;
+    let mut told = Vec::new();
+    place.bus.wait_for_policy(|found| told.push(found)).await.unwrap();
+    assert_eq!(told, [Ok(())]);
 }
 
 /// Goal: a wrong type of key is no reason to try again; method: a string in the place of a stream.

@@ -132,6 +132,15 @@ impl Store {
         Ok(exists)
     }
 
+    /// The key with this hash, valid or not.
+    pub async fn key_by_hash(&self, hash: &[u8; 32]) -> Result<Option<ApiKey>, Error> {
+        let row = sqlx::query(concat!("SELECT ", columns!(), " FROM api_key WHERE hash = $1"))
+            .bind(hash.as_slice())
+            .fetch_optional(&self.pool)
+            .await?;
+        row.as_ref().map(api_key).transpose()
+    }
+
     /// One key.
     pub async fn key(&self, id: Uuid) -> Result<Option<ApiKey>, Error> {
         let row = sqlx::query(concat!("SELECT ", columns!(), " FROM api_key WHERE key_id = $1"))
