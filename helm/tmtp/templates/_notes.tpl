@@ -40,7 +40,9 @@ THIS IS A TRIAL, UNFIT FOR PRODUCTION: one Postgres and one Redis, not replicate
    Who may register: {{ .registration }}.
 {{- end }}
 {{- else }}
-   There is no site yet. Make one with the admin API:
+   There is no site yet. Make one with the admin API (see 3), and let its name lead there; its address is what you type
+   into a TMTP client, here acme.example:{{ $.Values.gateway.service.port }}:
+
    tmtpctl site create --name "Acme" --domain acme.example --registration open
 {{- end }}
 {{- end }}

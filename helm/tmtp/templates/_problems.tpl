@@ -25,8 +25,11 @@ What cannot work together, all of it at once and in words. One line per problem.
 {{- if and (eq .kind "s3") (not .s3.bucket) }}
 bodies.kind is s3, but bodies.s3.bucket is empty
 {{- end }}
-{{- if and (ne .kind "s3") (or .s3.bucket .s3.endpoint .s3.accessKey .s3.existingSecret) }}
+{{- if and (ne .kind "s3") (or .s3.bucket .s3.endpoint .s3.accessKey .s3.existingSecret .s3.accountAnnotations) }}
 bodies.s3 is set, but bodies.kind is {{ .kind }}: it would be ignored
+{{- end }}
+{{- if and .s3.accessKey .s3.accountAnnotations }}
+bodies.s3.accessKey and bodies.s3.accountAnnotations: the credentials come from one of them
 {{- end }}
 {{- if ne (empty .s3.accessKey) (empty .s3.existingSecret) }}
 bodies.s3.accessKey and bodies.s3.existingSecret must be given together, or neither for the platform's own credentials
@@ -144,7 +147,7 @@ gateway:
   monitor: nothing; the port is fixed
   tls.certificates: certificate
   secrets: sealingKey
-  proxy_protocol: gateway.proxyProtocol
+  proxy_protocol.trusted: gateway.proxyProtocol
   sign_in.public_url: admin.public.url
   sign_in.keys_url: admin.public.url
   bodies.kind: bodies.kind

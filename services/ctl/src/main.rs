@@ -150,6 +150,8 @@ mod tests {
             "tmtpctl certificate --out tls --name default --domain localhost --domain *.postern.test --domain 127.0.0.1",
             "tmtpctl demo --gateways 127.0.0.1:1,127.0.0.1:2 --database-url postgres://h/d",
             "tmtpctl migrate --database-url postgres://h/d --wait 300 --shards 64",
+            "tmtpctl bootstrap site --database-url postgres://h/d --if-unclaimed --name N --domain a --registration invite",
+            "tmtpctl bootstrap key --database-url postgres://h/d --name operator --key-file f",
             "tmtpctl check-delivery --api http://h:1 --token-file f --server h:443 --domain d.r.invalid --insecure",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());

@@ -74,6 +74,11 @@ fn migrate_and_make_sites() {
     assert!(succeed(&url, &format!("{create} --if-missing")).contains(&id));
     let more = fail(&url, &format!("{create} --domain new.example.org --if-missing"), 1);
     assert!(more.contains("new.example.org is not one of its domains"), "{more}");
+    let kept = succeed(&url, &format!("{create} --domain new.example.org --if-unclaimed"));
+    assert!(kept.contains(&id) && kept.contains("nothing is changed"), "{kept}");
+    let other = "bootstrap site --name Two --domain two.example.org --registration closed --if-unclaimed";
+    assert!(succeed(&url, other).contains("is made"));
+    assert!(succeed(&url, other).contains("nothing is changed"));
 }
 
 /// Goal: the first key is made once, and where it goes nobody else can read it; method: make it into a file, make it

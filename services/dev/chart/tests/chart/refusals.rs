@@ -50,10 +50,11 @@ fn impossible_combinations_are_refused() {
         ("external", &["bodies.kind=\"s3\""], "bodies.s3.bucket is empty"),
         ("external", &["bodies.s3.bucket=\"b\""], "bodies.s3 is set, but bodies.kind is postgres"),
         (
-            "proxy-protocol",
-            &["bodies.s3.accessKey=\"a\""],
+            "external",
+            &["bodies.kind=\"s3\"", "bodies.s3={\"bucket\":\"b\",\"accessKey\":\"a\"}"],
             "bodies.s3.accessKey and bodies.s3.existingSecret",
         ),
+        ("full", &["bodies.s3.accountAnnotations={\"a\":\"b\"}"], "the credentials come from one of them"),
         ("external", &["certificate.existingSecret=\"\""], "there is no certificate"),
         ("cert-manager", &["certificate.existingSecret=\"a\""], "comes from one of them"),
         ("cert-manager", &["certificate.certManager.issuer.name=\"\""], "issuer.name is empty"),
