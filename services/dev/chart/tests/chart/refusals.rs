@@ -1,6 +1,9 @@
 //! What the chart does not take: unknown values, wrong ones, and combinations that cannot work.
 
-use crate::{chart, values};
+use serde_json::{Value, json};
+use tmtp_chart::yaml;
+
+use crate::{chart, render, values};
 
 /// Goal: a typing error is an error; method: unknown and wrong values at every depth, those of programs' settings
 /// included.
@@ -112,7 +115,11 @@ fn impossible_combinations_are_refused() {
             &["worker.config.monitor={\"address\":\"0.0.0.0:1\"}"],
             "worker.config.monitor is not set here",
         ),
-        ("external", &["admin.config.public={\"tmtp_port\":0}"], "change gateway.service.port"),
+        (
+            "external",
+            &["admin.public.url=\"https://join.example\"", "admin.config.public={\"tmtp_port\":0}"],
+            "change gateway.service.port",
+        ),
         (
             "external",
             &["admin.config.listen={\"trust_forwarded_for\":false}"],
@@ -122,12 +129,134 @@ fn impossible_combinations_are_refused() {
         ("full", &["gateway.service.port=8443"], "admin.config.acme.enabled needs gateway.service.port 443"),
     ];
     let chart = chart();
+    let mut wrong = Vec::new();
+    let mut said = String::new();
     for (file, changes, words) in cases {
-        let refusal = chart.refusal(Some(&values(file)), changes).unwrap();
-        assert!(refusal.contains("these values cannot work"), "{changes:?}: {refusal}");
-        assert!(refusal.contains(words), "{changes:?}: {refusal}");
+        let refusal = chart.refusal(Some(&values(file)), changes).unwrap_or_else(|error| error.to_string());
+        said.push_str(&refusal);
         let lines = refusal.lines().filter(|line| line.starts_with("  - ")).count();
-        assert_eq!(lines, 1, "one cause, one line: {changes:?}: {refusal}");
+        // One cause, one line.
+        if lines != 1 || !refusal.contains("these values cannot work") || !refusal.contains(words) {
+            wrong.push(format!("{changes:?}: {refusal}"));
+        }
+    }
+    for message in messages() {
+        if !said.contains(&message) {
+            wrong.push(format!("no case for {message:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The template with the refusals.
+fn template() -> String {
+    std::fs::read_to_string(chart().folder().join("templates/_problems.tpl")).unwrap()
+}
+
+/// What separates the list of settings from the messages.
+const OWN: &str = "{{- define \"postern.ownSettings\" -}}\n";
+
+/// The longest part of each message that is not computed.
+fn messages() -> Vec<String> {
+    let text = template();
+    let (before, rest) = text.split_once(OWN).unwrap();
+    let after = rest.split_once("{{- end }}").unwrap().1;
+    let code = |line: &&str| !["{{-", "{{/*", "*/}}"].iter().any(|start| line.starts_with(start));
+    let lines = before.lines().skip_while(|line| !line.starts_with("{{- define")).chain(after.lines());
+    let found = lines.map(str::trim).filter(|line| !line.is_empty()).filter(code).filter_map(|line| {
+        let parts = line.split("{{").map(|part| part.rsplit("}}").next().unwrap_or(part).trim());
+        parts.max_by_key(|part| part.len()).map(ToOwned::to_owned)
+    });
+    let found: Vec<String> = found.collect();
+    assert!(found.len() > 30, "{found:?}");
+    found
+}
+
+/// Settings that follow from other values, by component.
+fn own_settings() -> Vec<(String, String)> {
+    let text = template();
+    let block = text.split_once(OWN).unwrap().1.split_once("{{- end }}").unwrap().0;
+    let list = yaml(block).unwrap().remove(0);
+    let pairs = list.as_object().unwrap().iter().flat_map(|(component, settings)| {
+        settings.as_object().unwrap().keys().map(move |path| (component.clone(), path.clone()))
+    });
+    pairs.collect()
+}
+
+/// Some value that the schema of a setting takes, and that says something.
+fn some(schema: &Value) -> Value {
+    if let Some(properties) = schema["properties"].as_object() {
+        let (name, inner) = properties.iter().next().unwrap();
+        return json!({ name.as_str(): some(inner) });
+    }
+    if let Some(first) = schema["enum"].as_array().or(schema["oneOf"].as_array()).and_then(|all| all.first())
+    {
+        return first.get("const").unwrap_or(first).clone();
+    }
+    let kind = schema["type"].as_str().or(schema["type"][0].as_str());
+    match kind {
+        Some("string") => json!("x"),
+        Some("integer" | "number") => json!(0),
+        Some("boolean") => json!(false),
+        Some("array") => json!([]),
+        other => panic!("what takes {other:?}? {schema}"),
+    }
+}
+
+/// Goal: each setting that the chart computes is one that the program has, and is refused in `config`, even if it is given as
+/// nothing, as zero or as an empty list; method: all of them, at a value that the schema takes.
+#[test]
+fn computed_settings_are_refused() {
+    let chart = chart();
+    let text = std::fs::read_to_string(chart.folder().join("values.schema.json")).unwrap();
+    let schema: Value = serde_json::from_str(&text).unwrap();
+    for (component, path) in own_settings() {
+        let mut at = &schema["$defs"][format!("{component}Config")];
+        for key in path.split('.') {
+            at = at
+                .pointer(&format!("/properties/{key}"))
+                .unwrap_or_else(|| panic!("{component} has no {path}"));
+        }
+        let value = path.rsplit('.').fold(some(at), |value, key| json!({ key: value }));
+        let refusal =
+            chart.refusal(Some(&values("external")), &[&format!("{component}.config={value}")]).unwrap();
+        let words = format!("{component}.config.{path} is not set here; change ");
+        assert!(refusal.contains(&words), "{value}: {refusal}");
+    }
+}
+
+/// Goal: nothing that the chart computes can be given as well, where it would be overwritten in silence; method: every setting
+/// in every rendered file is the user's, a suggestion, or among those that are refused.
+#[test]
+fn what_is_computed_is_on_the_list() {
+    let own = own_settings();
+    for file in chart().value_files().unwrap() {
+        let given = yaml(&std::fs::read_to_string(&file).unwrap()).unwrap().remove(0);
+        let release = render(&crate::stem(&file), &[]);
+        for component in ["gateway", "worker", "admin"] {
+            let config = serde_json::to_value(release.config(component).unwrap()).unwrap();
+            let mut paths = Vec::new();
+            leaves("", &config, &mut paths);
+            assert!(!paths.is_empty());
+            for path in paths {
+                let pointer = format!("/{component}/config/{}", path.replace('.', "/"));
+                let is_given = given.pointer(&pointer).is_some();
+                let is_suggested = ["log.format", "sites.default"].contains(&path.as_str());
+                let is_listed = own.iter().any(|(owner, known)| {
+                    owner == component && (path == *known || path.starts_with(&format!("{known}.")))
+                });
+                assert!(is_given || is_suggested || is_listed, "{component} is given {path}");
+            }
+        }
+    }
+}
+
+fn leaves(path: &str, value: &Value, found: &mut Vec<String>) {
+    match value.as_object() {
+        Some(below) => below.iter().for_each(|(name, inner)| {
+            leaves(&if path.is_empty() { name.clone() } else { format!("{path}.{name}") }, inner, found);
+        }),
+        None => found.push(path.to_owned()),
     }
 }
 
