@@ -68,14 +68,14 @@ pub(crate) async fn check(
     Place(site): Place<SiteRef>,
     wanted: Payload<WantedAlias>,
 ) -> Shown<CheckedAlias> {
-    let site = caller.known_site(site).await?.id;
+    let (mut read, site) = caller.read_site(site).await?;
     let alias = wanted.value.alias;
     if let Err(refusal) = Alias::parse(&alias) {
         let text = Some(refusal.to_string());
         return Ok(Json(CheckedAlias { alias, state: AliasState::Invalid, text }));
     }
-    let key = (site, alias);
-    let holder = caller.api.store.names(std::slice::from_ref(&key)).await?.remove(&key);
+    let key = (site.id, alias);
+    let holder = read.names(std::slice::from_ref(&key)).await?.remove(&key);
     let state = match holder {
         None => AliasState::Available,
         Some(NameHolder::Member(_)) => AliasState::Taken,

@@ -8,6 +8,7 @@ pub(crate) mod ask;
 pub(crate) mod authenticate;
 pub(crate) mod caller;
 pub(crate) mod change;
+mod database;
 pub(crate) mod dry_run;
 pub(crate) mod etag;
 pub(crate) mod id;
@@ -19,6 +20,8 @@ pub(crate) mod payload;
 pub(crate) mod problem;
 pub(crate) mod request;
 pub(crate) mod sealed;
+#[cfg(test)]
+mod tests;
 pub(crate) mod time;
 pub(crate) mod uid;
 pub(crate) mod words;
@@ -35,6 +38,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
+use self::database::Database;
 pub(crate) use self::limits::Limits;
 pub(crate) use self::problem::Problem;
 use crate::homes::Homes;
@@ -47,7 +51,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct Api {
     pub(crate) config: Arc<Config>,
-    pub(crate) store: Store,
+    pub(crate) database: Database,
     pub(crate) health: Health,
     pub(crate) metrics: AdminMetrics,
     pub(crate) limits: Arc<Limits>,
@@ -61,7 +65,7 @@ impl Api {
         let limits = Limits::new(config.limits.requests_per_minute, config.limits.failures_per_minute);
         Self {
             config,
-            store,
+            database: Database::new(store),
             health,
             metrics,
             limits: Arc::new(limits),

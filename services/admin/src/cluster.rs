@@ -86,7 +86,7 @@ pub(crate) struct Shard {
     responses((status = 200, description = "The cluster at this moment", body = Cluster), Refusals))]
 pub(crate) async fn show(caller: Caller<may::ReadCluster>) -> Shown<Cluster> {
     let bus = bus(&caller)?;
-    let (shards, workers) = caller.api.store.cluster().await?;
+    let (shards, workers) = caller.read().await?.cluster().await?;
     let ids: Vec<ShardId> = shards.iter().map(|shard| shard.shard).collect();
     let backlog: HashMap<ShardId, _> =
         bus.command_backlog(&ids).await.map_err(unavailable)?.into_iter().collect();

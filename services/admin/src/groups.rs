@@ -7,7 +7,7 @@ use axum::http::{StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 use tmtp_contract::{AdminChange, AdminOutcome, NewPlace};
 use tmtp_domain::Site;
-use tmtp_store::{GroupPlace, GroupRecord, MemberFilter};
+use tmtp_store::{GroupPlace, GroupRecord, MemberFilter, Reader};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -155,8 +155,8 @@ pub(crate) async fn list(
     Place(site): Place<SiteRef>,
     listing: Listing<NoFilter, String>,
 ) -> Shown<List<GroupShown>> {
-    let id = caller.known_site(site).await?.id;
-    let rows = caller.api.store.group_records(id, listing.after.as_deref(), listing.fetch()).await?;
+    let (mut read, known) = caller.read_site(site).await?;
+    let rows = read.group_records(known.id, listing.after.as_deref(), listing.fetch()).await?;
     let path = format!("/v1/sites/{site}/groups");
     Ok(Json(listing.page(&path, rows, |row| row.gid.clone(), GroupShown::of)))
 }
@@ -170,8 +170,8 @@ pub(crate) async fn show(
     caller: Caller<may::ReadMembers>,
     Place((site, gid)): Place<(SiteRef, String)>,
 ) -> Shown<GroupShown> {
-    let site = caller.known_site(site).await?;
-    Ok(Json(find(&caller, &site, &gid).await?))
+    let (mut read, site) = caller.read_site(site).await?;
+    Ok(Json(find(&mut read, &site, &gid).await?))
 }
 
 /// Make a group
@@ -192,7 +192,7 @@ pub(crate) async fn create(
     }
     let wanted = Wanted { gid: &new.value.gid, founds: true, add: &new.value.members, drop: &[] };
     let (done, results) = place(&caller, &site, &new.sent, &wanted).await?;
-    let group = find(&caller, &site, &new.value.gid).await?;
+    let group = find(&mut caller.read().await?, &site, &new.value.gid).await?;
     done.answer(StatusCode::CREATED, &MadeGroup { group, results })
 }
 
@@ -226,10 +226,10 @@ pub(crate) async fn list_members(
     uri: Uri,
     listing: Listing<NoFilter, UidText>,
 ) -> Shown<List<GroupMember>> {
-    let site = caller.known_site(site).await?;
-    find(&caller, &site, &gid).await?;
+    let (mut read, site) = caller.read_site(site).await?;
+    find(&mut read, &site, &gid).await?;
     let after = listing.after.map(|uid| uid.0);
-    let rows = caller.api.store.group_places(site.id, &gid, after, listing.fetch()).await?;
+    let rows = read.group_places(site.id, &gid, after, listing.fetch()).await?;
     let show = |row: GroupPlace| GroupMember { uid: UidText(row.uid), alias: row.alias, status: row.status };
     Ok(Json(listing.page(uri.path(), rows, |row| UidText(row.uid), show)))
 }
@@ -264,8 +264,8 @@ struct Wanted<'a> {
     drop: &'a [Somebody],
 }
 
-async fn find<P>(caller: &Caller<P>, site: &Site, gid: &str) -> Result<GroupShown, Problem> {
-    let record = caller.api.store.group_record(site.id, gid).await?;
+async fn find(read: &mut Reader, site: &Site, gid: &str) -> Result<GroupShown, Problem> {
+    let record = read.group_record(site.id, gid).await?;
     record.map(GroupShown::of).ok_or_else(Problem::not_found)
 }
 
@@ -278,9 +278,10 @@ async fn place<P>(
 ) -> Result<(Done, Vec<PlaceResult>), Stop> {
     let mut results = Vec::with_capacity(wanted.add.len() + wanted.drop.len());
     let (mut add, mut drop) = (Vec::new(), Vec::new());
+    let mut read = caller.read().await?;
     let adds = if wanted.founds { "members" } else { "add" };
     for (index, somebody) in wanted.add.iter().enumerate() {
-        let found = resolve(caller, site, somebody, &format!("{adds}[{index}]")).await?;
+        let found = resolve(&mut read, site, somebody, &format!("{adds}[{index}]")).await?;
         results.push(result(found.as_ref()));
         if let Some(NewPlace { uid, alias }) = found
             && !alias.is_empty()
@@ -289,7 +290,7 @@ async fn place<P>(
         }
     }
     for (index, somebody) in wanted.drop.iter().enumerate() {
-        let found = resolve(caller, site, somebody, &format!("drop[{index}]")).await?;
+        let found = resolve(&mut read, site, somebody, &format!("drop[{index}]")).await?;
         let mut result = result(found.as_ref());
         if let Some(place) = found {
             result = PlaceResult { ok: true, error: None, ..result };
@@ -297,6 +298,7 @@ async fn place<P>(
         }
         results.push(result);
     }
+    std::mem::drop(read);
     if wanted.founds && add.is_empty() {
         return Err(Problem::invalid("members", "name at least one member that has an alias").into());
     }
@@ -324,19 +326,18 @@ fn result(found: Option<&NewPlace>) -> PlaceResult {
 }
 
 /// Who is meant, with the alias to be known by; that is empty if the member has none.
-async fn resolve<P>(
-    caller: &Caller<P>,
+async fn resolve(
+    read: &mut Reader,
     site: &Site,
     somebody: &Somebody,
     param: &str,
 ) -> Result<Option<NewPlace>, Problem> {
-    let store = &caller.api.store;
     let record = match (somebody.uid, &somebody.alias) {
         (None, None) => return Err(Problem::invalid(param, "give a uid or an alias")),
-        (Some(uid), _) => store.member_record(site.id, uid.0).await?,
+        (Some(uid), _) => read.member_record(site.id, uid.0).await?,
         (None, Some(alias)) => {
             let filter = MemberFilter { alias: Some(alias), ..MemberFilter::default() };
-            store.member_records(site.id, filter, None, 1).await?.pop()
+            read.member_records(site.id, filter, None, 1).await?.pop()
         }
     };
     Ok(record.map(|record| {

@@ -136,7 +136,7 @@ fn random_code() -> Result<InviteCode, Problem> {
 
 /// The site's host names; and whether there is such a site, which the caller has the key for.
 async fn domains<P>(caller: &Caller<P>, site: SiteId) -> Result<Vec<String>, Problem> {
-    let found = caller.api.store.sites(&[site]).await?.pop();
+    let found = caller.read().await?.site(site).await?;
     Ok(found.ok_or_else(Problem::not_found)?.domains)
 }
 

@@ -121,7 +121,7 @@ pub(crate) async fn list(
         kind: wanted.kind.as_deref(),
     };
     let after = listing.after.map(|job| job.0);
-    let rows = caller.api.store.jobs(filter, after, listing.fetch()).await?;
+    let rows = caller.read().await?.jobs(filter, after, listing.fetch()).await?;
     Ok(Json(listing.page("/v1/jobs", rows, |row| JobRef::of(row.id), Job::of)))
 }
 
@@ -131,8 +131,11 @@ pub(crate) async fn list(
     responses((status = 200, description = "The job", body = Job), Refusals))]
 pub(crate) async fn show(caller: Caller<may::ReadJobs>, Place(id): Place<JobRef>) -> Shown<Job> {
     let row = find(&caller, id).await?;
-    let secrets = row.sealed.as_deref().filter(|_| row.state == JobState::Done);
-    let secrets = secrets.and_then(|sealed| open(&caller.identity.seal, row.id.as_bytes(), sealed));
+    let sealed = match row.state {
+        JobState::Done => caller.api.database.sealed_of(row.id, caller.key().id).await?,
+        _ => None,
+    };
+    let secrets = sealed.and_then(|sealed| open(&caller.identity.seal, row.id.as_bytes(), &sealed));
     let mut job = Job::of(row);
     if let (Some(secrets), Some(result)) = (secrets, &job.result) {
         job.result = invites::with_codes(result, &secrets).or(job.result);
@@ -167,7 +170,7 @@ pub(crate) async fn cancel(
 
 /// The job, if the caller may know of it.
 async fn find<P>(caller: &Caller<P>, id: JobRef) -> Result<Row, Problem> {
-    let row = caller.api.store.job(id.0).await?.ok_or_else(Problem::not_found)?;
+    let row = caller.read().await?.job(id.0).await?.ok_or_else(Problem::not_found)?;
     match (caller.sites(), row.site) {
         (None, _) => Ok(row),
         (Some(sites), Some(site)) if sites.contains(&site) => Ok(row),

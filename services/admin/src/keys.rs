@@ -122,7 +122,7 @@ pub(crate) async fn create(caller: Caller<may::WriteKeys>, new: Payload<NewKey>)
     let (new, sent) = (new.value, new.sent);
     let mut change = caller.begin_post(&sent).await?;
     let new = check(&caller, new)?;
-    let mode = mode(&caller.api, new.sites.as_deref()).await?;
+    let mode = mode(&caller, new.sites.as_deref()).await?;
     let mut random = [0; 32];
     getrandom::fill(&mut random).map_err(|_| Problem::internal())?;
     let secret = KeySecret::new(mode, &random);
@@ -143,7 +143,7 @@ pub(crate) async fn list(
 ) -> Shown<List<Key>> {
     let site = listing.filter.site.map(|site| caller.site(site)).transpose()?;
     let after = listing.after.map(|key| key.0);
-    let rows = caller.api.store.keys(caller.sites(), site, after, listing.fetch()).await?;
+    let rows = caller.read().await?.keys(caller.sites(), site, after, listing.fetch()).await?;
     Ok(Json(listing.page("/v1/keys", rows, |row| KeyRef::of(row.id), |row| Key::of(&row))))
 }
 
@@ -172,7 +172,7 @@ pub(crate) async fn revoke(caller: Caller<may::WriteKeys>, Place(id): Place<KeyR
 
 /// The key, if the caller may know of it.
 async fn find<P>(caller: &Caller<P>, id: KeyRef) -> Result<ApiKey, Problem> {
-    let key = caller.api.store.key(id.0).await?.ok_or_else(Problem::not_found)?;
+    let key = caller.read().await?.key(id.0).await?.ok_or_else(Problem::not_found)?;
     let is_within = match (caller.sites(), &key.sites) {
         (None, _) => true,
         (Some(own), Some(sites)) => sites.iter().all(|site| own.contains(site)),
@@ -253,11 +253,11 @@ fn sites<P>(
 }
 
 /// A key that reaches nothing but sandboxes is one for tests.
-async fn mode(api: &Api, sites: Option<&[SiteId]>) -> Result<KeyMode, Problem> {
+async fn mode<P>(caller: &Caller<P>, sites: Option<&[SiteId]>) -> Result<KeyMode, Problem> {
     let Some(sites) = sites else { return Ok(KeyMode::Live) };
     let filter = SiteFilter { only: Some(sites), ..SiteFilter::default() };
     let limit = i64::try_from(sites.len()).unwrap_or(i64::MAX);
-    let found = api.store.site_records(filter, None, limit).await?;
+    let found = caller.read().await?.site_records(filter, None, limit).await?;
     if let Some(index) = sites.iter().position(|site| found.iter().all(|record| record.id != *site)) {
         return Err(no_site(index));
     }

@@ -69,9 +69,9 @@ async fn work(cx: Context<Config>) -> anyhow::Result<()> {
     acme::start(&cx, store.clone(), metrics.clone()).context("set the ordering of certificates up")?;
     let drain = cx.life.drain().cancelled_owned();
     issuer::start(&cx, store.clone(), metrics.clone()).await?;
-    let api = Api::new(Arc::clone(&cx.config), store, cx.health.clone(), metrics);
-    upkeep::start(&cx.life, &api);
-    jobs::start(&cx.life, &api);
+    let api = Api::new(Arc::clone(&cx.config), store.clone(), cx.health.clone(), metrics);
+    upkeep::start(&cx.life, &api, store.clone());
+    jobs::start(&cx.life, &api, &store);
     // Requests that are under way at the drain still have to hear their answers.
     let served = CancellationToken::new();
     homes::start(&cx.life, api.homes.clone(), cx.config.redis.url.expose().to_owned(), served.clone());

@@ -125,5 +125,5 @@ impl Member {
 /// The member, if the caller's key is for its site.
 async fn find<P>(caller: &Caller<P>, site: SiteRef, uid: UidText) -> Result<MemberRecord, Problem> {
     let site = caller.site(site)?;
-    caller.api.store.member_record(site, uid.0).await?.ok_or_else(Problem::not_found)
+    caller.read().await?.member_record(site, uid.0).await?.ok_or_else(Problem::not_found)
 }

@@ -68,7 +68,7 @@ async fn find<P>(
     site: crate::api::id::SiteRef,
     id: &str,
 ) -> Result<(SiteId, tmtp_store::ProviderRecord), Problem> {
-    let site = caller.known_site(site).await?.id;
-    let record = caller.api.store.provider(site, id).await?.ok_or_else(Problem::not_found)?;
-    Ok((site, record))
+    let (mut read, site) = caller.read_site(site).await?;
+    let record = read.provider(site.id, id).await?.ok_or_else(Problem::not_found)?;
+    Ok((site.id, record))
 }

@@ -23,43 +23,43 @@ const SEALED_KEPT: Duration = Duration::from_hours(24);
 const RESUMES_MAX: i64 = 1_000;
 
 /// Starts the upkeep, which goes on until the drain.
-pub(crate) fn start(life: &Life, api: &Api) {
-    let (drain, upkeep) = (life.drain(), keep_up(api.clone()));
+pub(crate) fn start(life: &Life, api: &Api, store: Store) {
+    let (drain, upkeep) = (life.drain(), keep_up(api.clone(), store));
     life.spawn("upkeep", async move {
         drain.run_until_cancelled(upkeep).await;
         Ok(())
     });
 }
 
-async fn keep_up(api: Api) {
+async fn keep_up(api: Api, store: Store) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         api.limits.forget();
         // Several admin servers do this side by side, and one that cannot does it the next time.
-        if let Err(error) = api.store.forget_requests(REQUESTS_KEPT).await {
+        if let Err(error) = store.forget_requests(REQUESTS_KEPT).await {
             tracing::debug!(%error, "old requests are not forgotten yet");
         }
-        if let Err(error) = api.store.forget_sealed(SEALED_KEPT).await {
+        if let Err(error) = store.forget_sealed(SEALED_KEPT).await {
             tracing::debug!(%error, "codes of invites are not erased yet");
         }
-        if let Err(error) = api.store.forget_sign_ins().await {
+        if let Err(error) = store.forget_sign_ins().await {
             tracing::debug!(%error, "sign-ins that are over are not forgotten yet");
         }
-        if let Err(error) = schedule(&api.store, &api.config).await {
+        if let Err(error) = schedule(&store, &api.config).await {
             tracing::debug!(%error, "sites that are at their end are not looked for yet");
         }
-        if let Err(error) = end_suspensions(&api).await {
+        if let Err(error) = end_suspensions(&api, &store).await {
             tracing::debug!(%error, "suspensions that are over have not ended yet");
         }
     }
 }
 
 /// Asks the homes to end suspensions that are over, and again the next time as long as they have not.
-async fn end_suspensions(api: &Api) -> Result<(), Error> {
-    for due in api.store.due_resumes(RESUMES_MAX).await? {
-        if let Some(site) = api.store.sites(&[due.site]).await?.pop() {
+async fn end_suspensions(api: &Api, store: &Store) -> Result<(), Error> {
+    for due in store.due_resumes(RESUMES_MAX).await? {
+        if let Some(site) = store.sites(&[due.site]).await?.pop() {
             api.homes.tell(site.id, site.shard, resume(&due)).await;
         }
     }

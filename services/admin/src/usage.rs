@@ -4,7 +4,7 @@ use axum::Json;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use tmtp_domain::SiteId;
-use tmtp_store::UsageRecord;
+use tmtp_store::{Reader, UsageRecord};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -63,8 +63,7 @@ pub(crate) async fn of_all(
     caller: Caller<may::ReadUsage>,
     listing: Listing<UsageQuery, Behind>,
 ) -> Shown<List<UsageDay>> {
-    let sites = caller.sites().map(<[SiteId]>::to_vec);
-    list(&caller, "/v1/usage", sites.as_deref(), &listing).await
+    list(caller.read().await?, "/v1/usage", caller.sites(), &listing).await
 }
 
 /// Show how much a site is used
@@ -79,12 +78,12 @@ pub(crate) async fn of_site(
     Place(site): Place<SiteRef>,
     listing: Listing<UsageQuery, Behind>,
 ) -> Shown<List<UsageDay>> {
-    let id = caller.known_site(site).await?.id;
-    list(&caller, &format!("/v1/sites/{site}/usage"), Some(&[id]), &listing).await
+    let (read, known) = caller.read_site(site).await?;
+    list(read, &format!("/v1/sites/{site}/usage"), Some(&[known.id]), &listing).await
 }
 
 async fn list(
-    caller: &Caller<may::ReadUsage>,
+    mut read: Reader,
     path: &str,
     sites: Option<&[SiteId]>,
     listing: &Listing<UsageQuery, Behind>,
@@ -97,7 +96,7 @@ async fn list(
         None => None,
     };
     let after = after.as_ref().map(|(behind, site)| (behind.as_str(), *site));
-    let rows = caller.api.store.usage(sites, (&from, &to), after, listing.fetch()).await?;
+    let rows = read.usage(sites, (&from, &to), after, listing.fetch()).await?;
     let behind = |row: &UsageRecord| (row.day.clone(), SiteRef::from(row.site));
     let shown = |row: UsageRecord| UsageDay {
         site: row.site.into(),

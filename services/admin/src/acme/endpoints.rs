@@ -74,7 +74,7 @@ pub(crate) async fn show(
 ) -> Shown<AcmeStatus> {
     let site = caller.site(site)?;
     let domain = domain.to_lowercase();
-    let all = caller.api.store.acme_domains(site).await?;
+    let all = caller.read().await?.acme_domains(site).await?;
     let found = all.iter().find(|one| one.domain == domain).ok_or_else(Problem::not_found)?;
     Ok(Json(AcmeStatus::of(found)))
 }

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use tmtp_contract::{AdminAnswer, AdminChange, AdminOutcome, AdminRefusal, AdminRequest, AuditNote, Once};
 use tmtp_domain::{KeyId, RequestId, Site, SiteId, SiteStatus};
+use tmtp_store::Reader;
 
 use super::caller::Caller;
 use super::change::Stop;
@@ -57,8 +58,15 @@ impl Done {
 impl<P> Caller<P> {
     /// The site, if the caller's key is for it and it is there.
     pub(crate) async fn known_site(&self, site: SiteRef) -> Result<Site, Problem> {
-        let site = self.site(site)?;
-        self.api.store.sites(&[site]).await?.pop().ok_or_else(Problem::not_found)
+        Ok(self.read_site(site).await?.1)
+    }
+
+    /// The same, with the read, for who reads more of it.
+    pub(crate) async fn read_site(&self, site: SiteRef) -> Result<(Reader, Site), Problem> {
+        let id = self.site(site)?;
+        let mut read = self.read().await?;
+        let site = read.site(id).await?.ok_or_else(Problem::not_found)?;
+        Ok((read, site))
     }
 
     /// Has the site's home make a change for a POST; `sent` recognises it when it comes again.
@@ -85,7 +93,7 @@ impl<P> Caller<P> {
 
     async fn settled(&self, once: &Once) -> Result<Option<AdminOutcome>, Problem> {
         let wanted = (once.key, once.text.clone());
-        let Some(settled) = self.api.store.settled(std::slice::from_ref(&wanted)).await?.remove(&wanted)
+        let Some(settled) = self.api.database.settled(std::slice::from_ref(&wanted)).await?.remove(&wanted)
         else {
             return Ok(None);
         };
@@ -117,8 +125,9 @@ impl<P> Caller<P> {
     /// Lets the site's home know that the site's rows have changed, so that it takes effect at once. Without that it does
     /// within seconds.
     pub(crate) async fn site_changed(&self, site: SiteId) {
-        let Ok(mut found) = self.api.store.sites(&[site]).await else { return };
-        let Some(site) = found.pop() else { return };
+        let Ok(mut read) = self.read().await else { return };
+        let Ok(Some(site)) = read.site(site).await else { return };
+        drop(read);
         tell_site_changed(&self.api, &site, self.key().id, RequestId(self.request.id.0)).await;
     }
 }

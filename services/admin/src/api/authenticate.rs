@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tmtp_domain::KeySecret;
-use tmtp_store::ApiKey;
+use tmtp_store::{ApiKey, Sights};
 
 use super::request::RequestInfo;
 use super::{Api, Problem};
@@ -16,6 +16,8 @@ use super::{Api, Problem};
 #[derive(Debug)]
 pub(crate) struct Identity {
     pub(crate) key: ApiKey,
+    /// What may be read with it, as the database enforces it.
+    pub(super) sights: Sights,
     /// Known to whoever has the key, and not kept: stored answers are sealed with it.
     pub(crate) seal: [u8; 32],
 }
@@ -43,8 +45,8 @@ pub(crate) async fn authenticate(State(api): State<Api>, mut request: Request, n
 
 async fn identify(api: &Api, headers: &HeaderMap) -> Result<Option<Identity>, Problem> {
     let Some(secret) = bearer(headers).and_then(KeySecret::parse) else { return Ok(None) };
-    let key = api.store.use_key(&secret.hash()).await?;
-    Ok(key.map(|key| Identity { key, seal: secret.derive("sealed answers") }))
+    let key = api.database.use_key(&secret.hash()).await?;
+    Ok(key.map(|key| Identity { sights: key.sights(), key, seal: secret.derive("sealed answers") }))
 }
 
 /// The token of `Authorization: Bearer TOKEN`, if there is exactly one.

@@ -1,7 +1,8 @@
 //! Who asks, and what for: the permission stands in the signature of each endpoint.
 //!
 //! `caller: Caller<may::WriteKeys>` is the whole check of the scope. Which sites the key is for is asked with
-//! [`Caller::site`], whose answer is the only way to a [`SiteId`] from a path.
+//! [`Caller::site`], whose answer is the only way to a [`SiteId`] from a path. What is read is asked for with
+//! [`Caller::read`], which shows nothing of other sites whatever was asked before.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use tmtp_domain::{Scope, SiteId};
-use tmtp_store::ApiKey;
+use tmtp_store::{ApiKey, Reader};
 
 use super::authenticate::Identity;
 use super::id::SiteRef;
@@ -90,6 +91,11 @@ impl<P> Caller<P> {
             Some(sites) if !sites.contains(&site) => Err(Problem::not_found()),
             _ => Ok(site),
         }
+    }
+
+    /// Begins to read what the key is for. The database shows nothing else, whichever site a statement names.
+    pub(crate) async fn read(&self) -> Result<Reader, Problem> {
+        Ok(self.api.database.read(&self.identity.sights).await?)
     }
 
     /// The only sites that it may know of; `None` for all.

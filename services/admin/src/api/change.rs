@@ -95,7 +95,7 @@ pub(crate) struct Note<'a, T> {
 impl<P> Caller<P> {
     /// Begins a change by PATCH, PUT or DELETE, which can be repeated by their nature.
     pub(crate) async fn begin(&self) -> Result<Change, Problem> {
-        let tx = self.api.store.admin().await?;
+        let tx = self.api.database.begin().await?;
         Ok(Change { tx, key: self.key().id, request: self.request.clone(), once: None })
     }
 

@@ -167,7 +167,7 @@ pub(crate) async fn upload(
     let site = lock(&caller, &mut change, site).await?;
     let now = Time::now();
     let (checked, key) = check(&new.value.certificate, &new.value.private_key, &site.domains, now.0)?;
-    if caller.api.store.certificates(site.id).await?.len() >= CERTIFICATES_MAX {
+    if caller.read().await?.certificates(site.id).await?.len() >= CERTIFICATES_MAX {
         let problem = Problem::conflict("too_many_certificates", "The site has too many certificates.");
         return Err(problem
             .detail(format!("A site has at most {CERTIFICATES_MAX}: remove some first."))
@@ -208,9 +208,9 @@ pub(crate) async fn remove(
 /// The site, if the caller may know of it, and its certificates.
 async fn find<P>(caller: &Caller<P>, site: SiteRef) -> Result<(SiteRecord, Vec<CertificateRecord>), Problem> {
     let site = caller.site(site)?;
-    let store = &caller.api.store;
-    let record = store.read_site(site).await?.site_record().await?.ok_or_else(Problem::not_found)?;
-    Ok((record, store.certificates(site).await?))
+    let mut read = caller.read().await?;
+    let record = read.site_record(site).await?.ok_or_else(Problem::not_found)?;
+    Ok((record, read.certificates(site).await?))
 }
 
 /// What seals private keys, if this deployment has a key for that.

@@ -50,8 +50,9 @@ pub(crate) async fn update(
     Place((site, gid)): Place<(SiteRef, String)>,
     patch: Payload<GroupPatch>,
 ) -> Answer {
-    let site = caller.known_site(site).await?;
-    let before = find(&caller, &site, &gid).await?;
+    let (mut read, site) = caller.read_site(site).await?;
+    let before = find(&mut read, &site, &gid).await?;
+    drop(read);
     let mode = patch.value.mode.value("mode")?.unwrap_or(before.mode).0;
     let posters: BTreeSet<_> = match patch.value.posters.nullable() {
         None => before.posters.iter().map(|uid| uid.0).collect(),
@@ -62,5 +63,5 @@ pub(crate) async fn update(
     }
     let change = AdminChange::GroupRule { gid: gid.clone(), rule: GroupRule { mode, posters } };
     let done = caller.ask(&site, &patch.sent, Todo { action: "group.update", target: &gid, change }).await?;
-    done.answer(StatusCode::OK, &find(&caller, &site, &gid).await?)
+    done.answer(StatusCode::OK, &find(&mut caller.read().await?, &site, &gid).await?)
 }

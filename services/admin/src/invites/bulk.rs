@@ -220,7 +220,7 @@ async fn plan<P>(
         .map(|alias| (site, alias))
         .collect();
     let aliases: Vec<(SiteId, String)> = aliases.into_iter().collect();
-    let mut taken = caller.api.store.names(&aliases).await?;
+    let mut taken = caller.read().await?.names(&aliases).await?;
     let (mut planned, mut secrets) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
     for (index, wanted) in wanted.into_iter().enumerate() {
         let row = index + 1;

@@ -49,8 +49,7 @@ pub(crate) async fn show(
     let invite = find(&caller, site, invite).await?;
     let unknown = || Problem::invalid("code", "this is not the code of the invite");
     let code = InviteCode::parse(&wanted.code).map_err(|_| unknown())?;
-    let found = caller.api.store.invite_by_code(invite.site, &code.hash(invite.site)).await?;
-    if found.is_none_or(|found| found.id() != invite.id()) {
+    if !caller.api.database.is_code_of(&invite, &code).await? {
         return Err(unknown());
     }
     let domains = domains(&caller, invite.site).await?;

@@ -64,7 +64,7 @@ pub(crate) async fn list(
         external_id: listing.filter.external_id.as_deref(),
         after: listing.after.map(|invite| InviteId(invite.0)),
     };
-    let rows = caller.api.store.invites(id, filter, listing.fetch()).await?;
+    let rows = caller.read().await?.invites(id, filter, listing.fetch()).await?;
     let path = format!("/v1/sites/{site}/invites");
     Ok(Json(listing.page(&path, rows, |row| InviteRef::of(row.id().0), |row| Invite::of(&row))))
 }
@@ -93,7 +93,7 @@ pub(crate) async fn joined(
     Place((site, invite)): Place<(SiteRef, InviteRef)>,
 ) -> Shown<AllJoined> {
     let invite = find(&caller, site, invite).await?;
-    let joined = caller.api.store.joined(invite.site, invite.id(), JOINED_MAX).await?;
+    let joined = caller.read().await?.joined(invite.site, invite.id(), JOINED_MAX).await?;
     let data = joined
         .into_iter()
         .map(|one| Joined { uid: one.uid.to_string(), state: one.state, at: Time(one.at) })
@@ -107,5 +107,5 @@ pub(super) async fn find<P>(
     invite: InviteRef,
 ) -> Result<InviteRecord, Problem> {
     let site = caller.site(site)?;
-    caller.api.store.invite(site, InviteId(invite.0)).await?.ok_or_else(Problem::not_found)
+    caller.read().await?.invite(site, InviteId(invite.0)).await?.ok_or_else(Problem::not_found)
 }

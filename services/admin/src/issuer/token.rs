@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64URL_NOPAD;
 use serde::Serialize;
 use tmtp_domain::{InviteId, Site};
-use tmtp_store::InviteRecord;
+use tmtp_store::{InviteRecord, Sights};
 use url::Url;
 use uuid::Uuid;
 
@@ -95,7 +95,14 @@ impl Issuer {
         if BASE64URL_NOPAD.encode(&hash(verifier)) != sign_in.challenge || !same_address {
             return Err(Refusal::Grant);
         }
-        let invite = self.shared.store.invite(site.id, sign_in.invite).await?.ok_or(Refusal::Grant)?;
+        let invite = self
+            .shared
+            .store
+            .read(&Sights::of(site.id))
+            .await?
+            .invite(site.id, sign_in.invite)
+            .await?
+            .ok_or(Refusal::Grant)?;
         let now = jiff::Timestamp::now();
         if let Some(refusal) = Refusal::of_state(invite.usage.state(now.as_millisecond())) {
             return Err(refusal);

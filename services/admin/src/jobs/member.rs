@@ -4,7 +4,7 @@
 use serde_json::json;
 use tmtp_contract::{AdminAnswer, AdminChange, AdminRefusal, AdminRequest, AuditNote, Once};
 use tmtp_domain::{KeyId, MemberStatus, RequestId, Site};
-use tmtp_store::{JobEnd, Progress};
+use tmtp_store::{JobEnd, Progress, Sights};
 use uuid::Uuid;
 
 use super::run::{Run, Stopped};
@@ -27,7 +27,9 @@ pub(super) async fn work(run: &mut Run) -> Result<JobEnd, Stopped> {
     let position = if let Some(position) = position {
         position
     } else {
-        let report = ErasureReport::from(run.store.holdings(site.id, input.uid.0).await?);
+        let report = ErasureReport::from(
+            run.store.read(&Sights::of(site.id)).await?.holdings(site.id, input.uid.0).await?,
+        );
         json!(report).to_string()
     };
     let mut done = run.job.done;

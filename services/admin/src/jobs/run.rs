@@ -80,9 +80,9 @@ impl Run {
 }
 
 /// Starts doing jobs, until the drain. What is under way then is taken over by others when its lease ends.
-pub(crate) fn start(life: &Life, api: &Api) {
+pub(crate) fn start(life: &Life, api: &Api, store: &Store) {
     for _ in 0..AT_A_TIME {
-        let (drain, work) = (life.drain(), work_on(api.clone()));
+        let (drain, work) = (life.drain(), work_on(api.clone(), store.clone()));
         life.spawn("jobs", async move {
             drain.run_until_cancelled(work).await;
             Ok(())
@@ -90,9 +90,9 @@ pub(crate) fn start(life: &Life, api: &Api) {
     }
 }
 
-async fn work_on(api: Api) {
+async fn work_on(api: Api, store: Store) {
     loop {
-        match run_next(&api.config, &api.store, &api.homes).await {
+        match run_next(&api.config, &store, &api.homes).await {
             Ok(true) => {}
             Ok(false) => sleep(LOOK_EVERY).await,
             Err(error) => {

@@ -11,7 +11,6 @@ use tmtp_store::DeviceRecord;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
-use super::find;
 use crate::api::Problem;
 use crate::api::ask::Todo;
 use crate::api::caller::{Caller, may};
@@ -72,9 +71,10 @@ pub(crate) async fn list(
     caller: Caller<may::ReadMembers>,
     Place((site, uid)): Place<(SiteRef, UidText)>,
 ) -> Shown<Devices> {
-    let known = caller.known_site(site).await?;
-    find(&caller, site, uid).await?;
-    let records = caller.api.store.device_records(known.id, uid.0).await?;
+    let (mut read, known) = caller.read_site(site).await?;
+    read.member_record(known.id, uid.0).await?.ok_or_else(Problem::not_found)?;
+    let records = read.device_records(known.id, uid.0).await?;
+    drop(read);
     let online = online(&caller, &known, uid).await;
     Ok(Json(Devices { data: records.into_iter().map(|record| device(record, online.as_deref())).collect() }))
 }

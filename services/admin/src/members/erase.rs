@@ -69,7 +69,7 @@ pub(crate) async fn erase(
     let member = find(&caller, site, uid).await?;
     let site = caller.site(site)?;
     if dry_run.0 {
-        let report = ErasureReport::from(caller.api.store.holdings(site, uid.0).await?);
+        let report = ErasureReport::from(caller.read().await?.holdings(site, uid.0).await?);
         return Ok(Json(report).into_response());
     }
     let mut change = caller.begin().await?;

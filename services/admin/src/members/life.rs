@@ -135,7 +135,7 @@ pub(crate) async fn deny(
 
 async fn decide<P>(caller: &Caller<P>, (site, uid): (SiteRef, UidText), sent: &Sent, admits: bool) -> Answer {
     let names = find(caller, site, uid).await?.aliases;
-    let groups = caller.api.store.awaited_groups(caller.site(site)?, uid.0).await?;
+    let groups = caller.read().await?.awaited_groups(caller.site(site)?, uid.0).await?;
     let change = AdminChange::Decide { uid: uid.0, admits, names, groups };
     turn(caller, (site, uid), sent, if admits { "member.approve" } else { "member.deny" }, change).await
 }

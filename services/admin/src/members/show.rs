@@ -51,7 +51,7 @@ pub(crate) async fn list(
     Place(site): Place<SiteRef>,
     listing: Listing<MemberQuery, UidText>,
 ) -> Shown<List<Member>> {
-    let id = caller.known_site(site).await?.id;
+    let (mut read, known) = caller.read_site(site).await?;
     let wanted = &listing.filter;
     for (name, text) in [
         ("alias", &wanted.alias),
@@ -71,7 +71,7 @@ pub(crate) async fn list(
         contains: wanted.q.as_deref(),
     };
     let after = listing.after.map(|uid| uid.0);
-    let rows = caller.api.store.member_records(id, filter, after, listing.fetch()).await?;
+    let rows = read.member_records(known.id, filter, after, listing.fetch()).await?;
     let path = format!("/v1/sites/{site}/members");
     Ok(Json(listing.page(&path, rows, |row| UidText(row.uid), |row| Member::of(&row))))
 }

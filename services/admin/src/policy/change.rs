@@ -122,7 +122,7 @@ pub(crate) async fn roll_back(
     } else {
         let unknown = || Problem::invalid("version", "the history has no such version");
         let behind = version.checked_add(1).ok_or_else(unknown)?;
-        let found = caller.api.store.site_policies(site, Some(behind), 1).await?.pop();
+        let found = caller.read().await?.site_policies(site, Some(behind), 1).await?.pop();
         let found = found.filter(|entry| entry.policy.version == version).ok_or_else(unknown)?;
         stored(&found.policy.document)?
     };

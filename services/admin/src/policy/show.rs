@@ -4,7 +4,7 @@ use axum::Json;
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use tmtp_domain::{Policy, SiteId};
-use tmtp_store::{PolicyEntry, PolicyRecord};
+use tmtp_store::{PolicyEntry, PolicyRecord, Reader};
 use utoipa::ToSchema;
 
 use super::document::{Document, effective as holding, stored};
@@ -59,7 +59,7 @@ pub(crate) async fn show(
     caller: Caller<may::ReadPolicy>,
     Place(site): Place<SiteRef>,
 ) -> Result<Response, Problem> {
-    let record = find(&caller, caller.site(site)?).await?;
+    let record = find(&mut caller.read().await?, caller.site(site)?).await?;
     Ok(tagged(Json(stored(&record.document)?).into_response(), record.version))
 }
 
@@ -75,7 +75,7 @@ pub(crate) async fn effective(
     caller: Caller<may::ReadPolicy>,
     Place(site): Place<SiteRef>,
 ) -> Result<Response, Problem> {
-    let record = find(&caller, caller.site(site)?).await?;
+    let record = find(&mut caller.read().await?, caller.site(site)?).await?;
     Ok(tagged(Json(holding(&stored(&record.document)?)?).into_response(), record.version))
 }
 
@@ -91,13 +91,14 @@ pub(crate) async fn history(
     listing: Listing<HistoryFilter, i64>,
 ) -> Shown<List<PolicyVersion>> {
     let id = caller.site(site)?;
-    find(&caller, id).await?;
-    let entries = caller.api.store.site_policies(id, listing.after, listing.fetch()).await?;
+    let mut read = caller.read().await?;
+    find(&mut read, id).await?;
+    let entries = read.site_policies(id, listing.after, listing.fetch()).await?;
     let versions: Vec<PolicyVersion> = entries.iter().map(PolicyVersion::of).collect::<Result<_, _>>()?;
     let path = format!("/v1/sites/{site}/policy/history");
     Ok(Json(listing.page(&path, versions, |version| version.version, |version| version)))
 }
 
-async fn find<P>(caller: &Caller<P>, site: SiteId) -> Result<PolicyRecord, Problem> {
-    caller.api.store.site_policy(site).await?.ok_or_else(Problem::not_found)
+async fn find(read: &mut Reader, site: SiteId) -> Result<PolicyRecord, Problem> {
+    read.site_policy(site).await?.ok_or_else(Problem::not_found)
 }

@@ -27,8 +27,8 @@ pub(crate) async fn list(
     caller: Caller<may::ReadProviders>,
     Place(site): Place<SiteRef>,
 ) -> Shown<OidcProviders> {
-    let site = caller.known_site(site).await?.id;
-    let records = caller.api.store.providers(site).await?;
+    let (mut read, site) = caller.read_site(site).await?;
+    let records = read.providers(site.id).await?;
     Ok(Json(OidcProviders { data: records.iter().map(OidcProvider::of).collect() }))
 }
 

@@ -76,7 +76,7 @@ pub(crate) async fn list(
         contains: wanted.q.as_deref(),
     };
     let after = listing.after.map(Into::into);
-    let rows = caller.api.store.site_records(filter, after, listing.fetch()).await?;
+    let rows = caller.read().await?.site_records(filter, after, listing.fetch()).await?;
     Ok(Json(listing.page("/v1/sites", rows, |row| row.id.into(), |row| Site::of(&row))))
 }
 
@@ -98,8 +98,10 @@ pub(crate) async fn show(
     security(("key" = ["sites:read"])), params(("site" = SiteRef, Path, description = "The site's id")),
     responses((status = 200, description = "What every client is told before it logs in", body = SiteInfo), Refusals))]
 pub(crate) async fn info(caller: Caller<may::ReadSites>, Place(site): Place<SiteRef>) -> Shown<SiteInfo> {
-    let record = find(&caller, site).await?;
-    let site = caller.api.store.sites(&[record.id]).await?.pop().ok_or_else(Problem::not_found)?;
+    let id = caller.site(site)?;
+    let mut read = caller.read().await?;
+    let record = read.site_record(id).await?.ok_or_else(Problem::not_found)?;
+    let site = read.site(id).await?.ok_or_else(Problem::not_found)?;
     let providers = site.sign_in_providers(caller.api.config.public.url.as_deref());
     Ok(Json(SiteInfo {
         name: record.name,
@@ -113,6 +115,6 @@ pub(crate) async fn info(caller: Caller<may::ReadSites>, Place(site): Place<Site
 }
 
 pub(super) async fn find<P>(caller: &Caller<P>, site: SiteRef) -> Result<SiteRecord, Problem> {
-    let mut read = caller.api.store.read_site(caller.site(site)?).await?;
-    read.site_record().await?.ok_or_else(Problem::not_found)
+    let id = caller.site(site)?;
+    caller.read().await?.site_record(id).await?.ok_or_else(Problem::not_found)
 }

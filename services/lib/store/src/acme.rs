@@ -9,7 +9,7 @@ use tmtp_domain::SiteId;
 use uuid::Uuid;
 
 use crate::certificate::insert;
-use crate::{AdminTx, CertificateRecord, Error, NewCertificate, Store};
+use crate::{AdminTx, CertificateRecord, Error, NewCertificate, Reader, Store};
 
 /// How the ordering for a domain goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,15 +85,17 @@ macro_rules! columns {
     };
 }
 
-impl Store {
+impl Reader {
     /// The domains of a site that are ordered for, by name.
-    pub async fn acme_domains(&self, site: SiteId) -> Result<Vec<AcmeDomain>, Error> {
+    pub async fn acme_domains(&mut self, site: SiteId) -> Result<Vec<AcmeDomain>, Error> {
         let query =
             concat!("SELECT ", columns!(), " FROM acme_domain a WHERE a.site_id = $1 ORDER BY a.domain");
-        let rows = sqlx::query(query).bind(site.0).fetch_all(&self.pool).await?;
+        let rows = sqlx::query(query).bind(site.0).fetch_all(&mut *self.tx).await?;
         rows.iter().map(domain).collect()
     }
+}
 
+impl Store {
     /// Takes domains that are due, those that wait longest first, for nobody else to work on while the lease lasts.
     /// Domains of sites that are not served are left alone: no authority could reach them.
     pub async fn acme_claim(

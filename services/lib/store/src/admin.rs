@@ -32,7 +32,7 @@ pub use member_change::Suspension;
 pub(crate) use member_change::{change_member, see_nodes};
 pub use policy::{PolicyEntry, PolicyRecord};
 pub use provider::ProviderRecord;
-pub use read::SiteRead;
+pub use read::{Reader, Sights};
 pub use request::Claim;
 pub(crate) use settled::settle_admin;
 pub use settled::{AdminRecord, SETTLED_BY_WORKER, Settled};

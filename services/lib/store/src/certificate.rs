@@ -7,7 +7,7 @@ use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 use tmtp_domain::{CertificateContent, CertificateId, SiteCertificate, SiteId};
 
-use crate::{AdminTx, Error, Store};
+use crate::{AdminTx, Error, Reader, Store};
 
 /// Where a certificate came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,9 +92,9 @@ macro_rules! columns {
     };
 }
 
-impl Store {
+impl Reader {
     /// The certificates of a site, the newest first.
-    pub async fn certificates(&self, site: SiteId) -> Result<Vec<CertificateRecord>, Error> {
+    pub async fn certificates(&mut self, site: SiteId) -> Result<Vec<CertificateRecord>, Error> {
         let rows = sqlx::query(concat!(
             "SELECT ",
             columns!(),
@@ -102,11 +102,13 @@ impl Store {
               ORDER BY c.created_at DESC, c.certificate_id DESC"
         ))
         .bind(site.0)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.tx)
         .await?;
         rows.iter().map(record).collect()
     }
+}
 
+impl Store {
     /// Certificates changed after `revision`, removed ones included, oldest change first, at most `limit`.
     pub async fn certificates_since(
         &self,

@@ -32,8 +32,8 @@ pub use admin::{
     AdminRecord, AdminTx, ApiKey, AuditEntry, AuditFilter, Claim, DeviceRecord, DueResume, Erasure,
     GroupPlace, GroupRecord, Hold, Holdings, InviteFilter, InviteRecord, IssuerKey, Job, JobEnd, JobFilter,
     JobState, Joined, MemberFilter, MemberRecord, NewApiKey, NewAudit, NewInvite, NewJob, PolicyEntry,
-    PolicyRecord, Progress, ProviderRecord, SETTLED_BY_WORKER, Settled, SignInCode, SiteChange, SiteFilter,
-    SiteKind, SiteRead, SiteRecord, SiteTurn, Suspension, TakenJob, UsageRecord,
+    PolicyRecord, Progress, ProviderRecord, Reader, SETTLED_BY_WORKER, Settled, Sights, SignInCode,
+    SiteChange, SiteFilter, SiteKind, SiteRecord, SiteTurn, Suspension, TakenJob, UsageRecord,
 };
 pub use body::StoredBody;
 pub use certificate::{CertificateRecord, CertificateSource, NewCertificate};

@@ -2,15 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sqlx::Row;
 use sqlx::postgres::PgRow;
+use sqlx::{PgExecutor, Row};
 use tmtp_domain::{
     Group, GroupStatus, Member, MemberStatus, Membership, NameHolder, Node, NodeNum, SecretHash, SiteId, Uid,
 };
 use uuid::Uuid;
 
 use crate::policy::member_flags;
-use crate::{Error, Store, uid};
+use crate::{Error, Reader, Store, uid};
 
 impl Store {
     /// These members with their nodes, those that exist. One statement for all.
@@ -60,25 +60,7 @@ impl Store {
         &self,
         wanted: &[(SiteId, String)],
     ) -> Result<HashMap<(SiteId, String), NameHolder>, Error> {
-        let (sites, names) = columns(wanted);
-        let rows = sqlx::query(
-            "SELECT n.site_id, n.name, n.uid, n.reserved_at IS NOT NULL
-             FROM unnest($1::uuid[], $2::text[]) AS w (site_id, name)
-             JOIN name n ON n.site_id = w.site_id AND n.name = w.name",
-        )
-        .bind(&sites)
-        .bind(&names)
-        .fetch_all(&self.pool)
-        .await?;
-        let named = |row: &PgRow| {
-            let holder = match row.try_get::<Option<&[u8]>, _>(2)? {
-                Some(octets) => NameHolder::Member(uid(octets)?),
-                None if row.try_get(3)? => NameHolder::Reserved,
-                None => NameHolder::Group,
-            };
-            Ok(((SiteId(row.try_get(0)?), row.try_get(1)?), holder))
-        };
-        rows.iter().map(named).collect()
+        names(&self.pool, wanted).await
     }
 
     /// The groups of these names, those that exist, with all their members. One statement for all.
@@ -113,6 +95,41 @@ impl Store {
         }
         Ok(groups)
     }
+}
+
+impl Reader {
+    /// Whose these names are, those that exist.
+    pub async fn names(
+        &mut self,
+        wanted: &[(SiteId, String)],
+    ) -> Result<HashMap<(SiteId, String), NameHolder>, Error> {
+        names(&mut *self.tx, wanted).await
+    }
+}
+
+async fn names(
+    from: impl PgExecutor<'_>,
+    wanted: &[(SiteId, String)],
+) -> Result<HashMap<(SiteId, String), NameHolder>, Error> {
+    let (sites, texts) = columns(wanted);
+    let rows = sqlx::query(
+        "SELECT n.site_id, n.name, n.uid, n.reserved_at IS NOT NULL
+         FROM unnest($1::uuid[], $2::text[]) AS w (site_id, name)
+         JOIN name n ON n.site_id = w.site_id AND n.name = w.name",
+    )
+    .bind(&sites)
+    .bind(&texts)
+    .fetch_all(from)
+    .await?;
+    let named = |row: &PgRow| {
+        let holder = match row.try_get::<Option<&[u8]>, _>(2)? {
+            Some(octets) => NameHolder::Member(uid(octets)?),
+            None if row.try_get(3)? => NameHolder::Reserved,
+            None => NameHolder::Group,
+        };
+        Ok(((SiteId(row.try_get(0)?), row.try_get(1)?), holder))
+    };
+    rows.iter().map(named).collect()
 }
 
 /// A member and an alias.

@@ -6,7 +6,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tmtp_domain::{Epoch, MsgId, ShardId, WorkerId};
 
-use crate::{Error, Store};
+use crate::{Error, Reader, Store};
 
 /// What a heartbeat found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +60,36 @@ pub struct WorkerLease {
     pub worker: WorkerId,
     /// Milliseconds until it ends; negative when it has.
     pub left_ms: i64,
+}
+
+impl Reader {
+    /// Every shard with its owner, and every worker with what is left of its lease; for people.
+    pub async fn cluster(&mut self) -> Result<(Vec<ShardOwner>, Vec<WorkerLease>), Error> {
+        let shards = sqlx::query("SELECT shard_id, owner, epoch, commits FROM shard ORDER BY shard_id")
+            .fetch_all(&mut *self.tx)
+            .await?;
+        let workers = sqlx::query(
+            "SELECT worker_id, (extract(epoch FROM lease_until - now()) * 1000)::bigint AS left_ms FROM worker
+             ORDER BY worker_id",
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        let shard = |row: &PgRow| {
+            Ok(ShardOwner {
+                shard: ShardId(row.try_get::<i16, _>("shard_id")?.cast_unsigned()),
+                owner: row.try_get::<Option<uuid::Uuid>, _>("owner")?.map(WorkerId),
+                epoch: Epoch(row.try_get("epoch")?),
+                commits: row.try_get("commits")?,
+            })
+        };
+        let worker = |row: &PgRow| {
+            Ok(WorkerLease { worker: WorkerId(row.try_get("worker_id")?), left_ms: row.try_get("left_ms")? })
+        };
+        Ok((
+            shards.iter().map(shard).collect::<Result<_, Error>>()?,
+            workers.iter().map(worker).collect::<Result<_, Error>>()?,
+        ))
+    }
 }
 
 impl Store {
@@ -155,34 +185,6 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(owned).collect()
-    }
-
-    /// Every shard with its owner, and every worker with what is left of its lease; for people.
-    pub async fn cluster(&self) -> Result<(Vec<ShardOwner>, Vec<WorkerLease>), Error> {
-        let shards = sqlx::query("SELECT shard_id, owner, epoch, commits FROM shard ORDER BY shard_id")
-            .fetch_all(&self.pool)
-            .await?;
-        let workers = sqlx::query(
-            "SELECT worker_id, (extract(epoch FROM lease_until - now()) * 1000)::bigint AS left_ms FROM worker
-             ORDER BY worker_id",
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let shard = |row: &PgRow| {
-            Ok(ShardOwner {
-                shard: ShardId(row.try_get::<i16, _>("shard_id")?.cast_unsigned()),
-                owner: row.try_get::<Option<uuid::Uuid>, _>("owner")?.map(WorkerId),
-                epoch: Epoch(row.try_get("epoch")?),
-                commits: row.try_get("commits")?,
-            })
-        };
-        let worker = |row: &PgRow| {
-            Ok(WorkerLease { worker: WorkerId(row.try_get("worker_id")?), left_ms: row.try_get("left_ms")? })
-        };
-        Ok((
-            shards.iter().map(shard).collect::<Result<_, Error>>()?,
-            workers.iter().map(worker).collect::<Result<_, Error>>()?,
-        ))
     }
 
     /// Gives shards back, those that are still the worker's; others may take them at once.

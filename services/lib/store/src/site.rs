@@ -1,11 +1,11 @@
 //! Sites and their domains.
 
-use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{PgExecutor, Row};
 use tmtp_domain::{Provider, Registration, ShardId, Site, SiteId, SiteStatus, shard_of};
 use uuid::Uuid;
 
-use crate::{Error, Store};
+use crate::{Error, Reader, Store};
 
 /// What a new site is to be.
 #[derive(Debug, Clone)]
@@ -76,13 +76,22 @@ impl Store {
 
     /// These sites, those that exist.
     pub async fn sites(&self, ids: &[SiteId]) -> Result<Vec<Site>, Error> {
-        let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-        let rows = sqlx::query(concat!(columns!(), "WHERE s.site_id = ANY($1)"))
-            .bind(&ids)
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter().map(site).collect()
+        sites(&self.pool, ids).await
     }
+}
+
+impl Reader {
+    /// A site as its home knows it.
+    pub async fn site(&mut self, id: SiteId) -> Result<Option<Site>, Error> {
+        Ok(sites(&mut *self.tx, &[id]).await?.pop())
+    }
+}
+
+async fn sites(from: impl PgExecutor<'_>, ids: &[SiteId]) -> Result<Vec<Site>, Error> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows =
+        sqlx::query(concat!(columns!(), "WHERE s.site_id = ANY($1)")).bind(&ids).fetch_all(from).await?;
+    rows.iter().map(site).collect()
 }
 
 /// Writes the rows of a new site.

@@ -26,7 +26,7 @@ async fn the_whole_way() {
     assert_eq!(first.audience, rig.site.to_string());
     assert_ne!(first.subject, second.subject, "two people, whatever the invite");
     assert_ne!(first.token_digest, second.token_digest);
-    let unused = rig.store.invite(rig.site, invite).await.unwrap().unwrap();
+    let unused = rig.all().await.invite(rig.site, invite).await.unwrap().unwrap();
     assert_eq!((unused.usage.uses_pending, unused.usage.uses_completed), (0, 0), "only joining uses it up");
 
     let keys = Keys::new(Limits { reach: Reach::Anywhere, ..Limits::default() }).unwrap();

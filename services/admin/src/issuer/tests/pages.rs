@@ -51,7 +51,7 @@ async fn an_invitation() {
     let by_domain =
         reqwest::get(format!("{}/acme.example/i/{}", rig.url, code.to_lowercase())).await.unwrap();
     assert_eq!(by_domain.text().await.unwrap(), page.body);
-    let after = rig.store.invite(rig.site, invite).await.unwrap().unwrap();
+    let after = rig.all().await.invite(rig.site, invite).await.unwrap().unwrap();
     assert_eq!((after.usage.uses_pending, after.usage.uses_completed), (0, 0));
 }
 
@@ -144,7 +144,7 @@ async fn guessing() {
     let here = [rig.site];
     let filter =
         AuditFilter { sites: Some(&here), action: Some("invite.code_failed"), ..AuditFilter::default() };
-    let entries = rig.store.audit(filter, 100).await.unwrap();
+    let entries = rig.all().await.audit(filter, 100).await.unwrap();
     assert_eq!(u64::try_from(entries.len()).unwrap(), guesses);
     assert!(entries.iter().all(|entry| entry.from == "192.0.2.66" && entry.after.is_none()));
     assert_eq!(rig.submit_from("192.0.2.67", &sign_in, &good).await.status, StatusCode::SEE_OTHER);

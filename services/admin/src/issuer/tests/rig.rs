@@ -10,7 +10,7 @@ use serde_json::Value;
 use tmtp_chassis::prometheus::Registry;
 use tmtp_domain::{Identity, InviteCode, InviteId, Provider, Registration, SiteId};
 use tmtp_oidc::{Keys, Limits, Reach, Verifier};
-use tmtp_store::{CreateSite, NewInvite, Store};
+use tmtp_store::{CreateSite, NewInvite, Reader, Sights, Store};
 use uuid::Uuid;
 
 use crate::config::Public;
@@ -65,6 +65,11 @@ impl Rig {
             registration: Registration::Open,
         };
         self.store.create_site(&site).await.unwrap();
+    }
+
+    /// A read of all sites.
+    pub async fn all(&self) -> Reader {
+        self.store.read(&Sights::All).await.unwrap()
     }
 
     /// An invite of the site, whose code is made of this number.

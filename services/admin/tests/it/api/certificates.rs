@@ -67,7 +67,7 @@ async fn uploaded_and_removed() {
     assert_eq!(world.delete(&one).await.problem(404), "not_found");
     assert_eq!(world.get(&path(&site)).await.expect(200)["data"], json!([]));
 
-    let audit = world.store.audit(tmtp_store::AuditFilter::default(), 10).await.unwrap();
+    let audit = world.all().await.audit(tmtp_store::AuditFilter::default(), 10).await.unwrap();
     let actions: Vec<&str> = audit.iter().map(|entry| entry.action.as_str()).collect();
     assert_eq!(actions[..2], ["certificate.remove", "certificate.upload"]);
     assert!(!format!("{audit:?}").contains("PRIVATE"));

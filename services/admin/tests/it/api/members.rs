@@ -128,7 +128,7 @@ async fn members_are_found_and_kept_out() {
     assert_eq!(scene.devices(ANN).await[0]["online"], json!(false));
     assert_eq!(scene.devices(BEN).await[0]["online"], json!(true));
     let filter = AuditFilter { action: Some("member.suspend"), ..AuditFilter::default() };
-    let audit = world.store.audit(filter, 9).await.unwrap();
+    let audit = world.all().await.audit(filter, 9).await.unwrap();
     assert_eq!((audit.len(), audit[0].target.as_str()), (1, ANN.to_string().as_str()));
     assert!(audit[0].after.as_ref().unwrap().contains("unpaid"));
 
@@ -210,7 +210,7 @@ async fn who_waits_is_decided_about() {
     assert_eq!(states, [&json!("completed"), &json!("denied")]);
     for (action, target) in [("member.approve", cat), ("member.deny", dan)] {
         let filter = AuditFilter { action: Some(action), ..AuditFilter::default() };
-        let audit = world.store.audit(filter, 9).await.unwrap();
+        let audit = world.all().await.audit(filter, 9).await.unwrap();
         assert_eq!((audit.len(), audit[0].target.clone()), (1, target.to_string()));
     }
 }
@@ -352,7 +352,7 @@ async fn members_and_groups_are_erased() {
         assert_eq!(left, 0, "{table}");
     }
     let filter = AuditFilter { target: Some(&BEN.to_string()), ..AuditFilter::default() };
-    let audit = scene.world.store.audit(filter, 9).await.unwrap();
+    let audit = scene.world.all().await.audit(filter, 9).await.unwrap();
     let actions: Vec<&str> = audit.iter().rev().map(|entry| entry.action.as_str()).collect();
     let expected =
         ["member.erase_asked", "member.deactivate", "group.members", "group.members", "member.erase"];

@@ -110,7 +110,7 @@ async fn history() {
     assert_eq!((second["data"].as_array().unwrap().len(), &second["has_more"]), (1, &json!(false)));
 
     let filter = AuditFilter { action: Some("policy.update"), ..AuditFilter::default() };
-    let noted = world.store.audit(filter, 10).await.unwrap();
+    let noted = world.all().await.audit(filter, 10).await.unwrap();
     assert_eq!(noted.len(), 3);
     let before: Value = serde_json::from_str(noted[0].before.as_deref().unwrap()).unwrap();
     assert_eq!((noted[0].site, before), (Some(id), json!({ "posts": { "per_minute": 2 } })));
@@ -171,7 +171,7 @@ async fn rolled_back() {
         assert_eq!((refused.problem(422).as_str(), &refused.json()["param"]), ("invalid", &json!("version")));
     }
     let filter = AuditFilter { action: Some("policy.update"), ..AuditFilter::default() };
-    assert_eq!(world.store.audit(filter, 9).await.unwrap().len(), 4);
+    assert_eq!(world.all().await.audit(filter, 9).await.unwrap().len(), 4);
     let there = world.site("b.example").await;
     let foreign = world.key(Role::Owner, Some(vec![site_id(&there)])).await;
     let reader = world.key(Role::Readonly, Some(vec![id])).await;

@@ -93,7 +93,7 @@ async fn one_life() {
         json!({ "alias": null, "domains": ["corp.example"], "required": { "team": "a" } })
     );
     assert_eq!(world.patch(&one, &json!({})).await.expect(200), changed);
-    let kept = world.store.providers(site_id(&site)).await.unwrap().remove(0).provider;
+    let kept = world.all().await.providers(site_id(&site)).await.unwrap().remove(0).provider;
     assert_eq!((kept.label.as_str(), kept.claims.domains), ("Corp", vec!["corp.example".to_owned()]));
 
     world.delete(&one).await.expect(204);
@@ -125,7 +125,7 @@ async fn tried_out() {
         wrong
     };
     assert!(test().await.is_empty());
-    let since = async || world.store.providers(site_id(&site)).await.unwrap()[0].provider.keys_since;
+    let since = async || world.all().await.providers(site_id(&site)).await.unwrap()[0].provider.keys_since;
     let refresh = async || world.post(&format!("{one}/refresh"), &json!({})).await.expect(200);
     assert_eq!(refresh().await, json!({ "ok": true, "keys": 1, "error": null }));
     let refreshed = since().await;

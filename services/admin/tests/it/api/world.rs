@@ -14,7 +14,7 @@ use tmtp_bus::Bus;
 use tmtp_chassis::{Context, Health};
 use tmtp_contract::{Command, CommandEntry, Envelope};
 use tmtp_domain::{GatewayId, KeyMode, KeySecret, Role, SessionId, Site, SiteId};
-use tmtp_store::{NewApiKey, Store};
+use tmtp_store::{NewApiKey, Reader, Sights, Store};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -104,6 +104,11 @@ impl World {
         world.router = routes(world.config.clone(), world.store.clone(), Some(changes.clone()));
         world.changes = Some(changes);
         (world, Working { bus, gateway: GatewayId(Uuid::new_v4()), sessions: 0, cx, worker })
+    }
+
+    /// A read of all sites.
+    pub async fn all(&self) -> Reader {
+        self.store.read(&Sights::All).await.unwrap()
     }
 
     /// Does all jobs that are there.

@@ -6,7 +6,7 @@ mod pebble;
 use anyhow::{Context as _, Result};
 use tmtp_domain::{CertificateId, Registration, SiteId};
 use tmtp_e2e::{Cluster, Setup, WAIT};
-use tmtp_store::{AcmeDomain, AcmeState, CertificateSource};
+use tmtp_store::{AcmeDomain, AcmeState, CertificateSource, Sights};
 use tmtp_testkit::eventually;
 
 use pebble::Pebble;
@@ -32,7 +32,7 @@ async fn wait_for_state(
     state: AcmeState,
 ) -> Result<AcmeDomain> {
     let is_there = async || {
-        let domains = cluster.store.acme_domains(site).await.ok()?;
+        let domains = cluster.store.read(&Sights::All).await.ok()?.acme_domains(site).await.ok()?;
         domains.into_iter().find(|one| one.domain == domain && one.state == state)
     };
     eventually(WAIT * 3, &format!("{domain} to be {state:?}"), is_there).await
@@ -40,7 +40,7 @@ async fn wait_for_state(
 
 /// The one certificate that was issued for the domain.
 async fn issued(cluster: &Cluster, site: SiteId, domain: &str) -> Result<CertificateId> {
-    let all = cluster.store.certificates(site).await?;
+    let all = cluster.store.read(&Sights::All).await?.certificates(site).await?;
     let mut of_domain =
         all.iter().filter(|one| one.names == [domain] && one.source == CertificateSource::Acme);
     let one = of_domain.next().context("no certificate")?;
@@ -97,8 +97,15 @@ async fn certificates_are_ordered_and_renewed() -> Result<()> {
 
     // Renewed after two thirds of its life; here at once.
     let first = issued(&cluster, site, DOMAIN).await?;
-    let life =
-        cluster.store.certificates(site).await?.into_iter().find(|one| one.id == first).context("it")?;
+    let life = cluster
+        .store
+        .read(&Sights::All)
+        .await?
+        .certificates(site)
+        .await?
+        .into_iter()
+        .find(|one| one.id == first)
+        .context("it")?;
     // Two thirds, but for what is rounded.
     let off = (done.next_at - life.not_before) * 3 - (life.not_after - life.not_before) * 2;
     assert!(off.abs() < 10, "{off}");

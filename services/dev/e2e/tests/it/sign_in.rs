@@ -11,7 +11,7 @@ use tmtp_domain::{
     Uid,
 };
 use tmtp_e2e::{Cluster, End, Gateway, Link, Setup, WAIT, end_of};
-use tmtp_store::NewInvite;
+use tmtp_store::{NewInvite, Sights};
 use tmtp_testkit::oidc::{Pair, Server, document};
 use tmtp_testkit::{eventually, free_port};
 use tmtp_wire::{Oidc, Request, Response};
@@ -119,14 +119,16 @@ async fn an_invited_person_joins() -> Result<()> {
     // The button's click ends when the client has answered the browser that comes back to it.
     let code = ann_code.reveal();
     let (token, ()) = tokio::try_join!(sign_in.token(), browser.submit(&code))?;
-    let usage = cluster.store.invite(acme, ann_invite).await?.context("the invite")?.usage;
+    let usage =
+        cluster.store.read(&Sights::All).await?.invite(acme, ann_invite).await?.context("the invite")?.usage;
     assert_eq!((usage.uses_pending, usage.uses_completed), (0, 0), "signing in uses nothing up");
 
     let mut ann = join(&one, "ann", &register("_", Some(token.clone()))).await?;
-    let usage = cluster.store.invite(acme, ann_invite).await?.context("the invite")?.usage;
+    let usage =
+        cluster.store.read(&Sights::All).await?.invite(acme, ann_invite).await?.context("the invite")?.usage;
     assert_eq!((usage.uses_pending, usage.uses_completed), (0, 1));
     assert_eq!(refusal(&one, &register("_", Some(token))).await?, "authentication required");
-    let joined = cluster.store.joined(acme, ann_invite, 10).await?;
+    let joined = cluster.store.read(&Sights::All).await?.joined(acme, ann_invite, 10).await?;
     assert_eq!(joined.first().map(|joined| joined.uid), Some(Uid::parse(ann.uid())?));
 
     // Both hear of her in the group, and reach each other.
@@ -244,7 +246,13 @@ async fn approval_is_waited_for() -> Result<()> {
     let account = Account { uid: uid.into(), node_id: node_id.into(), alias_error: None };
     let Err(refused) = one.try_login(&account).await else { anyhow::bail!("she is in without approval") };
     assert!(refused.to_string().contains("login failed"), "{refused}");
-    let member = cluster.store.member_record(acme, Uid::parse(&account.uid)?).await?.context("the member")?;
+    let member = cluster
+        .store
+        .read(&Sights::All)
+        .await?
+        .member_record(acme, Uid::parse(&account.uid)?)
+        .await?
+        .context("the member")?;
     assert_eq!(member.status, MemberStatus::Pending);
     cluster.passed()
 }

@@ -1,12 +1,12 @@
 //! The audit log. Only ever added to, which the schema sees to.
 
+use sqlx::Row;
 use sqlx::postgres::PgRow;
-use sqlx::{PgExecutor, Row};
 use tmtp_domain::SiteId;
 use uuid::Uuid;
 
-use super::AdminTx;
-use crate::{Error, Store};
+use super::{AdminTx, Reader};
+use crate::Error;
 
 /// Something that somebody did.
 #[derive(Debug, Clone)]
@@ -73,42 +73,33 @@ pub struct AuditFilter<'a> {
     pub before: Option<i64>,
 }
 
-impl Store {
+impl Reader {
     /// Entries of the log, the newest first.
-    pub async fn audit(&self, filter: AuditFilter<'_>, limit: i64) -> Result<Vec<AuditEntry>, Error> {
-        entries(&self.pool, filter, limit).await
+    pub async fn audit(&mut self, filter: AuditFilter<'_>, limit: i64) -> Result<Vec<AuditEntry>, Error> {
+        let sites: Option<Vec<Uuid>> = filter.sites.map(|sites| sites.iter().map(|site| site.0).collect());
+        let rows = sqlx::query(
+            "SELECT audit_id, (extract(epoch FROM at) * 1000)::bigint AS at_ms, site_id, key_id, action, target,
+                    from_address, request_id, before::text, after::text
+             FROM audit
+             WHERE ($1::uuid[] IS NULL OR site_id = ANY($1)) AND ($2::text IS NULL OR action = $2)
+               AND ($3::bigint IS NULL OR audit_id < $3) AND ($5::uuid IS NULL OR key_id = $5)
+               AND ($6::text IS NULL OR target = $6)
+               AND ($7::bigint IS NULL OR at >= to_timestamp($7::double precision / 1000))
+               AND ($8::bigint IS NULL OR at < to_timestamp($8::double precision / 1000))
+             ORDER BY audit_id DESC LIMIT $4",
+        )
+        .bind(sites)
+        .bind(filter.action)
+        .bind(filter.before)
+        .bind(limit)
+        .bind(filter.key)
+        .bind(filter.target)
+        .bind(filter.since)
+        .bind(filter.until)
+        .fetch_all(&mut *self.tx)
+        .await?;
+        rows.iter().map(entry).collect()
     }
-}
-
-/// Entries of the log, as far as this connection may see them.
-pub(super) async fn entries(
-    from: impl PgExecutor<'_>,
-    filter: AuditFilter<'_>,
-    limit: i64,
-) -> Result<Vec<AuditEntry>, Error> {
-    let sites: Option<Vec<Uuid>> = filter.sites.map(|sites| sites.iter().map(|site| site.0).collect());
-    let rows = sqlx::query(
-        "SELECT audit_id, (extract(epoch FROM at) * 1000)::bigint AS at_ms, site_id, key_id, action, target,
-                from_address, request_id, before::text, after::text
-         FROM audit
-         WHERE ($1::uuid[] IS NULL OR site_id = ANY($1)) AND ($2::text IS NULL OR action = $2)
-           AND ($3::bigint IS NULL OR audit_id < $3) AND ($5::uuid IS NULL OR key_id = $5)
-           AND ($6::text IS NULL OR target = $6)
-           AND ($7::bigint IS NULL OR at >= to_timestamp($7::double precision / 1000))
-           AND ($8::bigint IS NULL OR at < to_timestamp($8::double precision / 1000))
-         ORDER BY audit_id DESC LIMIT $4",
-    )
-    .bind(sites)
-    .bind(filter.action)
-    .bind(filter.before)
-    .bind(limit)
-    .bind(filter.key)
-    .bind(filter.target)
-    .bind(filter.since)
-    .bind(filter.until)
-    .fetch_all(from)
-    .await?;
-    rows.iter().map(entry).collect()
 }
 
 fn entry(row: &PgRow) -> Result<AuditEntry, Error> {

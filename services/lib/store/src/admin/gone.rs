@@ -3,6 +3,7 @@
 use sqlx::{Postgres, Row, Transaction};
 use tmtp_domain::{SiteId, Uid};
 
+use super::Reader;
 use crate::{Change, Error, PolicyChange, Store};
 
 /// What a member has: how many of each.
@@ -56,9 +57,9 @@ impl Change {
     }
 }
 
-impl Store {
+impl Reader {
     /// What a member has. Nothing when there is no such member.
-    pub async fn holdings(&self, site: SiteId, uid: Uid) -> Result<Holdings, Error> {
+    pub async fn holdings(&mut self, site: SiteId, uid: Uid) -> Result<Holdings, Error> {
         let row = sqlx::query(
             "SELECT (SELECT count(*) FROM node WHERE site_id = $1 AND uid = $2) AS devices,
                     (SELECT count(*) FROM name WHERE site_id = $1 AND uid = $2) AS aliases,
@@ -68,7 +69,7 @@ impl Store {
         )
         .bind(site.0)
         .bind(uid.0.as_slice())
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *self.tx)
         .await?;
         Ok(Holdings {
             devices: row.try_get("devices")?,
@@ -78,7 +79,9 @@ impl Store {
             identities: row.try_get("identities")?,
         })
     }
+}
 
+impl Store {
     /// The groups that a member belongs to or is invited to, by name, behind `after`.
     pub async fn groups_of(
         &self,

@@ -10,7 +10,7 @@ use sqlx::postgres::PgRow;
 use tmtp_domain::{InviteId, InviteState, InviteUse, SiteId, Uid};
 use uuid::Uuid;
 
-use super::AdminTx;
+use super::{AdminTx, Reader};
 use crate::{Error, Store};
 
 /// An invite, without its code.
@@ -135,10 +135,10 @@ macro_rules! columns {
     };
 }
 
-impl Store {
+impl Reader {
     /// Invites of a site, the newest first.
     pub async fn invites(
-        &self,
+        &mut self,
         site: SiteId,
         filter: InviteFilter<'_>,
         limit: i64,
@@ -164,22 +164,58 @@ impl Store {
         .bind(filter.external_id)
         .bind(filter.state.map(InviteState::as_str))
         .bind(limit)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.tx)
         .await?;
         rows.iter().map(record).collect()
     }
 
     /// One invite.
-    pub async fn invite(&self, site: SiteId, id: InviteId) -> Result<Option<InviteRecord>, Error> {
+    pub async fn invite(&mut self, site: SiteId, id: InviteId) -> Result<Option<InviteRecord>, Error> {
         let row =
             sqlx::query(concat!("SELECT ", columns!(), " FROM invite WHERE site_id = $1 AND invite_id = $2"))
                 .bind(site.0)
                 .bind(id.0)
-                .fetch_optional(&self.pool)
+                .fetch_optional(&mut *self.tx)
                 .await?;
         row.as_ref().map(record).transpose()
     }
 
+    /// Who joined with an invite, the first one first.
+    pub async fn joined(&mut self, site: SiteId, id: InviteId, limit: i64) -> Result<Vec<Joined>, Error> {
+        let rows = sqlx::query(
+            "SELECT uid, state, (extract(epoch FROM at) * 1000)::bigint AS at_ms FROM invite_use
+             WHERE site_id = $1 AND invite_id = $2 ORDER BY at, uid LIMIT $3",
+        )
+        .bind(site.0)
+        .bind(id.0)
+        .bind(limit)
+        .fetch_all(&mut *self.tx)
+        .await?;
+        let joined = |row: &PgRow| {
+            Ok(Joined {
+                uid: crate::uid(row.try_get("uid")?)?,
+                state: row.try_get("state")?,
+                at: row.try_get("at_ms")?,
+            })
+        };
+        rows.iter().map(joined).collect()
+    }
+
+    /// The groups of the invites with which a member waits for approval.
+    pub async fn awaited_groups(&mut self, site: SiteId, uid: Uid) -> Result<Vec<String>, Error> {
+        let groups: Vec<Vec<String>> = sqlx::query_scalar(
+            "SELECT i.groups FROM invite_use u JOIN invite i USING (site_id, invite_id)
+             WHERE u.site_id = $1 AND u.uid = $2 AND u.state = 'pending' ORDER BY u.at",
+        )
+        .bind(site.0)
+        .bind(uid.0.as_slice())
+        .fetch_all(&mut *self.tx)
+        .await?;
+        Ok(groups.concat())
+    }
+}
+
+impl Store {
     /// The invite of the code with this hash, whatever its state.
     pub async fn invite_by_code(&self, site: SiteId, hash: &[u8; 32]) -> Result<Option<InviteRecord>, Error> {
         let row =
@@ -191,48 +227,12 @@ impl Store {
         row.as_ref().map(record).transpose()
     }
 
-    /// Who joined with an invite, the first one first.
-    pub async fn joined(&self, site: SiteId, id: InviteId, limit: i64) -> Result<Vec<Joined>, Error> {
-        let rows = sqlx::query(
-            "SELECT uid, state, (extract(epoch FROM at) * 1000)::bigint AS at_ms FROM invite_use
-             WHERE site_id = $1 AND invite_id = $2 ORDER BY at, uid LIMIT $3",
-        )
-        .bind(site.0)
-        .bind(id.0)
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
-        let joined = |row: &PgRow| {
-            Ok(Joined {
-                uid: crate::uid(row.try_get("uid")?)?,
-                state: row.try_get("state")?,
-                at: row.try_get("at_ms")?,
-            })
-        };
-        rows.iter().map(joined).collect()
-    }
-}
-
-impl Store {
     /// Which of these invites are there.
     pub async fn invites_there(&self, site: SiteId, ids: &[InviteId]) -> Result<HashSet<InviteId>, Error> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
         let query = "SELECT invite_id FROM invite WHERE site_id = $1 AND invite_id = ANY($2)";
         let there: Vec<Uuid> = sqlx::query_scalar(query).bind(site.0).bind(ids).fetch_all(&self.pool).await?;
         Ok(there.into_iter().map(InviteId).collect())
-    }
-
-    /// The groups of the invites with which a member waits for approval.
-    pub async fn awaited_groups(&self, site: SiteId, uid: Uid) -> Result<Vec<String>, Error> {
-        let groups: Vec<Vec<String>> = sqlx::query_scalar(
-            "SELECT i.groups FROM invite_use u JOIN invite i USING (site_id, invite_id)
-             WHERE u.site_id = $1 AND u.uid = $2 AND u.state = 'pending' ORDER BY u.at",
-        )
-        .bind(site.0)
-        .bind(uid.0.as_slice())
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(groups.concat())
     }
 }
 

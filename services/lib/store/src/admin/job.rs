@@ -8,7 +8,7 @@ use sqlx::postgres::PgRow;
 use tmtp_domain::SiteId;
 use uuid::Uuid;
 
-use super::AdminTx;
+use super::{AdminTx, Reader};
 use crate::{Error, Store};
 
 /// How far a job is.
@@ -74,8 +74,6 @@ pub struct Job {
     pub error: Option<String>,
     /// The key with which it was asked for; `None` when nobody asked.
     pub created_by: Option<Uuid>,
-    /// Secrets that only that key opens, until they are erased.
-    pub sealed: Option<String>,
     /// When it was asked for (ms since 1970).
     pub created_at: i64,
     /// When it was begun (ms since 1970).
@@ -176,7 +174,7 @@ macro_rules! columns {
             "job_id, site_id, kind, state, cancelling, done, total, (",
             $result,
             ")::text AS result, error,
-         created_by, sealed,
+         created_by,
          (extract(epoch FROM created_at) * 1000)::bigint AS created_ms,
          (extract(epoch FROM started_at) * 1000)::bigint AS started_ms,
          (extract(epoch FROM finished_at) * 1000)::bigint AS finished_ms"
@@ -184,10 +182,10 @@ macro_rules! columns {
     };
 }
 
-impl Store {
+impl Reader {
     /// Jobs, the newest first, behind `after`. Their results come without `rows`, which may be long.
     pub async fn jobs(
-        &self,
+        &mut self,
         filter: JobFilter<'_>,
         after: Option<Uuid>,
         limit: i64,
@@ -206,18 +204,31 @@ impl Store {
         .bind(filter.kind)
         .bind(after)
         .bind(limit)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.tx)
         .await?;
         rows.iter().map(job).collect()
     }
 
     /// One job.
-    pub async fn job(&self, id: Uuid) -> Result<Option<Job>, Error> {
+    pub async fn job(&mut self, id: Uuid) -> Result<Option<Job>, Error> {
         let row = sqlx::query(concat!("SELECT ", columns!(), " FROM job WHERE job_id = $1"))
             .bind(id)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.tx)
             .await?;
         row.as_ref().map(job).transpose()
+    }
+}
+
+impl Store {
+    /// The secrets of a job that was asked for with this key, until they are erased. Only that key opens them.
+    pub async fn sealed_of(&self, id: Uuid, created_by: Uuid) -> Result<Option<String>, Error> {
+        let sealed: Option<Option<String>> =
+            sqlx::query_scalar("SELECT sealed FROM job WHERE job_id = $1 AND created_by = $2")
+                .bind(id)
+                .bind(created_by)
+                .fetch_optional(&self.pool)
+                .await?;
+        Ok(sealed.flatten())
     }
 
     /// Erases secrets of jobs that were asked for before `age`.
@@ -379,7 +390,6 @@ fn job(row: &PgRow) -> Result<Job, Error> {
         result: row.try_get("result")?,
         error: row.try_get("error")?,
         created_by: row.try_get("created_by")?,
-        sealed: row.try_get("sealed")?,
         created_at: row.try_get("created_ms")?,
         started_at: row.try_get("started_ms")?,
         finished_at: row.try_get("finished_ms")?,

@@ -5,7 +5,7 @@ use sqlx::postgres::PgRow;
 use tmtp_domain::{Role, Scope, SiteId};
 use uuid::Uuid;
 
-use super::AdminTx;
+use super::{AdminTx, Reader, Sights};
 use crate::{Error, Store};
 
 /// A key as it is kept: without the key itself.
@@ -35,6 +35,14 @@ impl ApiKey {
     /// It has this permission.
     pub fn allows(&self, scope: Scope) -> bool {
         self.role.allows(scope) && self.scopes.as_ref().is_none_or(|scopes| scopes.contains(&scope))
+    }
+
+    /// What may be read with it: all sites with an operator's key that names none, else those that it names.
+    pub fn sights(&self) -> Sights {
+        match (&self.sites, self.role) {
+            (None, Role::Operator) => Sights::All,
+            (sites, _) => Sights::Of(sites.clone().unwrap_or_default()),
+        }
     }
 }
 
@@ -70,6 +78,44 @@ macro_rules! columns {
     };
 }
 
+impl Reader {
+    /// Keys that are for some of these sites and for no others, or all keys; the newest first, behind `after`. With
+    /// `site`, only those that name it.
+    pub async fn keys(
+        &mut self,
+        sites: Option<&[SiteId]>,
+        site: Option<SiteId>,
+        after: Option<Uuid>,
+        limit: i64,
+    ) -> Result<Vec<ApiKey>, Error> {
+        let sites: Option<Vec<Uuid>> = sites.map(|sites| sites.iter().map(|site| site.0).collect());
+        let rows = sqlx::query(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM api_key WHERE ($1::uuid[] IS NULL OR site_ids <@ $1)
+              AND ($4::uuid IS NULL OR site_ids @> ARRAY[$4])
+              AND ($2::uuid IS NULL OR (created_at, key_id) < (SELECT created_at, key_id FROM api_key WHERE key_id = $2))
+              ORDER BY created_at DESC, key_id DESC LIMIT $3"
+        ))
+        .bind(sites)
+        .bind(after)
+        .bind(limit)
+        .bind(site.map(|site| site.0))
+        .fetch_all(&mut *self.tx)
+        .await?;
+        rows.iter().map(api_key).collect()
+    }
+
+    /// One key.
+    pub async fn key(&mut self, id: Uuid) -> Result<Option<ApiKey>, Error> {
+        let row = sqlx::query(concat!("SELECT ", columns!(), " FROM api_key WHERE key_id = $1"))
+            .bind(id)
+            .fetch_optional(&mut *self.tx)
+            .await?;
+        row.as_ref().map(api_key).transpose()
+    }
+}
+
 impl Store {
     /// The key with this hash, if it is neither revoked nor at its end. Its use is noted, once a minute at most.
     pub async fn use_key(&self, hash: &[u8; 32]) -> Result<Option<ApiKey>, Error> {
@@ -92,33 +138,6 @@ impl Store {
         Ok(Some(key))
     }
 
-    /// Keys that are for some of these sites and for no others, or all keys; the newest first, behind `after`. With
-    /// `site`, only those that name it.
-    pub async fn keys(
-        &self,
-        sites: Option<&[SiteId]>,
-        site: Option<SiteId>,
-        after: Option<Uuid>,
-        limit: i64,
-    ) -> Result<Vec<ApiKey>, Error> {
-        let sites: Option<Vec<Uuid>> = sites.map(|sites| sites.iter().map(|site| site.0).collect());
-        let rows = sqlx::query(concat!(
-            "SELECT ",
-            columns!(),
-            " FROM api_key WHERE ($1::uuid[] IS NULL OR site_ids <@ $1)
-              AND ($4::uuid IS NULL OR site_ids @> ARRAY[$4])
-              AND ($2::uuid IS NULL OR (created_at, key_id) < (SELECT created_at, key_id FROM api_key WHERE key_id = $2))
-              ORDER BY created_at DESC, key_id DESC LIMIT $3"
-        ))
-        .bind(sites)
-        .bind(after)
-        .bind(limit)
-        .bind(site.map(|site| site.0))
-        .fetch_all(&self.pool)
-        .await?;
-        rows.iter().map(api_key).collect()
-    }
-
     /// Whether there is a valid key with this role and name.
     pub async fn has_key(&self, role: Role, name: &str) -> Result<bool, Error> {
         let exists = sqlx::query_scalar(
@@ -136,15 +155,6 @@ impl Store {
     pub async fn key_by_hash(&self, hash: &[u8; 32]) -> Result<Option<ApiKey>, Error> {
         let row = sqlx::query(concat!("SELECT ", columns!(), " FROM api_key WHERE hash = $1"))
             .bind(hash.as_slice())
-            .fetch_optional(&self.pool)
-            .await?;
-        row.as_ref().map(api_key).transpose()
-    }
-
-    /// One key.
-    pub async fn key(&self, id: Uuid) -> Result<Option<ApiKey>, Error> {
-        let row = sqlx::query(concat!("SELECT ", columns!(), " FROM api_key WHERE key_id = $1"))
-            .bind(id)
             .fetch_optional(&self.pool)
             .await?;
         row.as_ref().map(api_key).transpose()

@@ -6,7 +6,7 @@ use sqlx::postgres::PgRow;
 use tmtp_domain::{GroupRule, KeyId, MemberFlags, MemberStatus, NodeNum, SiteId, Uid};
 use uuid::Uuid;
 
-use super::AdminTx;
+use super::{AdminTx, Reader};
 use crate::policy::{group_rule, member_flags};
 use crate::{Error, Store, uid};
 
@@ -127,10 +127,10 @@ macro_rules! columns {
     };
 }
 
-impl Store {
+impl Reader {
     /// Members of a site; the newest first, behind `after`.
     pub async fn member_records(
-        &self,
+        &mut self,
         site: SiteId,
         filter: MemberFilter<'_>,
         after: Option<Uid>,
@@ -158,24 +158,24 @@ impl Store {
         .bind(filter.alias)
         .bind(filter.alias_prefix)
         .bind(filter.contains)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.tx)
         .await?;
         rows.iter().map(record).collect()
     }
 
     /// One member.
-    pub async fn member_record(&self, site: SiteId, uid: Uid) -> Result<Option<MemberRecord>, Error> {
+    pub async fn member_record(&mut self, site: SiteId, uid: Uid) -> Result<Option<MemberRecord>, Error> {
         let row =
             sqlx::query(concat!("SELECT ", columns!(), " FROM member m WHERE m.site_id = $1 AND m.uid = $2"))
                 .bind(site.0)
                 .bind(uid.0.as_slice())
-                .fetch_optional(&self.pool)
+                .fetch_optional(&mut *self.tx)
                 .await?;
         row.as_ref().map(record).transpose()
     }
 
     /// Devices of a member, revoked ones included, in the order of their numbers.
-    pub async fn device_records(&self, site: SiteId, uid: Uid) -> Result<Vec<DeviceRecord>, Error> {
+    pub async fn device_records(&mut self, site: SiteId, uid: Uid) -> Result<Vec<DeviceRecord>, Error> {
         let rows = sqlx::query(
             "SELECT d.num, d.label, (extract(epoch FROM d.created_at) * 1000)::bigint AS created_ms,
                     (extract(epoch FROM d.revoked_at) * 1000)::bigint AS revoked_ms,
@@ -190,14 +190,14 @@ impl Store {
         )
         .bind(site.0)
         .bind(uid.0.as_slice())
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.tx)
         .await?;
         rows.iter().map(device).collect()
     }
 
     /// Groups of a site, by name, behind `after`.
     pub async fn group_records(
-        &self,
+        &mut self,
         site: SiteId,
         after: Option<&str>,
         limit: i64,
@@ -206,7 +206,7 @@ impl Store {
             "SELECT g.name, (extract(epoch FROM g.created_at) * 1000)::bigint AS created_ms,
                     count(p.uid) FILTER (WHERE p.status = 'joined') AS joined,
                     count(p.uid) FILTER (WHERE p.status = 'invited') AS invited, r.mode, r.posters
-             FROM (SELECT * FROM name WHERE site_id = $1 AND uid IS NULL AND reserved_at IS NULL
+             FROM (SELECT site_id, name, created_at FROM name WHERE site_id = $1 AND uid IS NULL AND reserved_at IS NULL
                        AND ($2::text IS NULL OR name > $2) ORDER BY name LIMIT $3) g
              LEFT JOIN group_member p ON p.site_id = g.site_id AND p.gid = g.name
              LEFT JOIN group_rule r ON r.site_id = g.site_id AND r.gid = g.name
@@ -215,13 +215,13 @@ impl Store {
         .bind(site.0)
         .bind(after)
         .bind(limit)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.tx)
         .await?;
         rows.iter().map(group).collect()
     }
 
     /// One group.
-    pub async fn group_record(&self, site: SiteId, gid: &str) -> Result<Option<GroupRecord>, Error> {
+    pub async fn group_record(&mut self, site: SiteId, gid: &str) -> Result<Option<GroupRecord>, Error> {
         let row = sqlx::query(
             "SELECT g.name, (extract(epoch FROM g.created_at) * 1000)::bigint AS created_ms,
                     (SELECT count(*) FROM group_member p
@@ -233,14 +233,14 @@ impl Store {
         )
         .bind(site.0)
         .bind(gid)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.tx)
         .await?;
         row.as_ref().map(group).transpose()
     }
 
     /// Who is what to a group, behind `after`.
     pub async fn group_places(
-        &self,
+        &mut self,
         site: SiteId,
         gid: &str,
         after: Option<Uid>,
@@ -254,14 +254,16 @@ impl Store {
         .bind(gid)
         .bind(after.as_ref().map(|uid| uid.0.as_slice()))
         .bind(limit)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.tx)
         .await?;
         let place = |row: &PgRow| {
             Ok(GroupPlace { uid: uid(row.try_get(0)?)?, status: row.try_get(1)?, alias: row.try_get(2)? })
         };
         rows.iter().map(place).collect()
     }
+}
 
+impl Store {
     /// Suspensions that are over.
     pub async fn due_resumes(&self, limit: i64) -> Result<Vec<DueResume>, Error> {
         let rows = sqlx::query(

@@ -5,8 +5,8 @@ use sqlx::postgres::PgRow;
 use tmtp_domain::SiteId;
 use uuid::Uuid;
 
-use super::AdminTx;
-use crate::{Error, Store};
+use super::{AdminTx, Reader};
+use crate::Error;
 
 /// A policy as it was set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,19 +28,19 @@ pub struct PolicyEntry {
     pub key: Option<Uuid>,
 }
 
-impl Store {
+impl Reader {
     /// The policy of a site; `None` when there is no such site.
-    pub async fn site_policy(&self, site: SiteId) -> Result<Option<PolicyRecord>, Error> {
+    pub async fn site_policy(&mut self, site: SiteId) -> Result<Option<PolicyRecord>, Error> {
         let row = sqlx::query("SELECT policy_version AS version, policy::text FROM site WHERE site_id = $1")
             .bind(site.0)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.tx)
             .await?;
         row.as_ref().map(record).transpose()
     }
 
     /// The policies that a site has had, the newest first, those older than version `before` only.
     pub async fn site_policies(
-        &self,
+        &mut self,
         site: SiteId,
         before: Option<i64>,
         limit: i64,
@@ -54,7 +54,7 @@ impl Store {
         .bind(site.0)
         .bind(before)
         .bind(limit)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.tx)
         .await?;
         let entry = |row: &PgRow| {
             Ok(PolicyEntry {

@@ -4,8 +4,8 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tmtp_domain::{Provider, SiteId};
 
-use super::AdminTx;
-use crate::{Error, Store};
+use super::{AdminTx, Reader};
+use crate::Error;
 
 /// A provider with what only admins see.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,22 +26,22 @@ macro_rules! columns {
     };
 }
 
-impl Store {
+impl Reader {
     /// The providers of a site, the oldest first: there are never more than a few.
-    pub async fn providers(&self, site: SiteId) -> Result<Vec<ProviderRecord>, Error> {
+    pub async fn providers(&mut self, site: SiteId) -> Result<Vec<ProviderRecord>, Error> {
         let rows = sqlx::query(concat!(
             "SELECT ",
             columns!(),
             " FROM oidc_provider WHERE site_id = $1 ORDER BY created_at, provider_id"
         ))
         .bind(site.0)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.tx)
         .await?;
         rows.iter().map(record).collect()
     }
 
     /// One provider.
-    pub async fn provider(&self, site: SiteId, id: &str) -> Result<Option<ProviderRecord>, Error> {
+    pub async fn provider(&mut self, site: SiteId, id: &str) -> Result<Option<ProviderRecord>, Error> {
         let row = sqlx::query(concat!(
             "SELECT ",
             columns!(),
@@ -49,7 +49,7 @@ impl Store {
         ))
         .bind(site.0)
         .bind(id)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.tx)
         .await?;
         row.as_ref().map(record).transpose()
     }

@@ -7,9 +7,9 @@ use sqlx::postgres::PgRow;
 use tmtp_domain::{Registration, SiteId, SiteStatus};
 use uuid::Uuid;
 
-use super::{AdminTx, SiteRead};
+use super::{AdminTx, Reader};
 use crate::site::{insert_domains, insert_site};
-use crate::{CreateSite, CreateSiteError, Error, Store};
+use crate::{CreateSite, CreateSiteError, Error};
 
 /// What a site is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,10 +130,10 @@ macro_rules! columns {
     };
 }
 
-impl Store {
+impl Reader {
     /// Sites; the newest first, behind `after`.
     pub async fn site_records(
-        &self,
+        &mut self,
         filter: SiteFilter<'_>,
         after: Option<SiteId>,
         limit: i64,
@@ -156,17 +156,15 @@ impl Store {
         .bind(filter.status.map(SiteStatus::as_str))
         .bind(filter.kind.map(SiteKind::as_str))
         .bind(filter.contains)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.tx)
         .await?;
         rows.iter().map(record).collect()
     }
-}
 
-impl SiteRead {
-    /// The site.
-    pub async fn site_record(&mut self) -> Result<Option<SiteRecord>, Error> {
+    /// One site.
+    pub async fn site_record(&mut self, id: SiteId) -> Result<Option<SiteRecord>, Error> {
         let row = sqlx::query(concat!("SELECT ", columns!(), " FROM site s WHERE s.site_id = $1"))
-            .bind(self.site.0)
+            .bind(id.0)
             .fetch_optional(&mut *self.tx)
             .await?;
         row.as_ref().map(record).transpose()

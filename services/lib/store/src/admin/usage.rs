@@ -5,7 +5,8 @@ use sqlx::postgres::PgRow;
 use tmtp_domain::SiteId;
 use uuid::Uuid;
 
-use crate::{Error, Store};
+use super::Reader;
+use crate::Error;
 
 /// A day of a site.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,11 +23,11 @@ pub struct UsageRecord {
     pub octets: i64,
 }
 
-impl Store {
+impl Reader {
     /// The days of these sites (`None`: of all) on which something was posted, from `from` to `to`, each as in
     /// `2026-12-31`; in the order of days and sites, behind `after`.
     pub async fn usage(
-        &self,
+        &mut self,
         sites: Option<&[SiteId]>,
         (from, to): (&str, &str),
         after: Option<(&str, SiteId)>,
@@ -48,7 +49,7 @@ impl Store {
         .bind(after.map(|(day, _)| day))
         .bind(after.map(|(_, site)| site.0))
         .bind(limit)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.tx)
         .await?;
         let record = |row: &PgRow| {
             Ok(UsageRecord {

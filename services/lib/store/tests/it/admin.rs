@@ -49,7 +49,7 @@ async fn keys() {
     assert_eq!((created.role, &created.sites), (Role::Owner, &Some(vec![site])));
     assert_eq!(created.scopes, Some(vec![Scope::SitesRead, Scope::KeysWrite]));
     assert_eq!(rig.store.use_key(&HASH).await.unwrap(), Some(created.clone()));
-    let used = rig.store.key(created.id).await.unwrap().unwrap();
+    let used = rig.all().await.key(created.id).await.unwrap().unwrap();
     assert!(used.last_used_at.is_some_and(|at| at % 60_000 == 0), "{used:?}");
     assert_eq!(rig.store.use_key(&[8; 32]).await.unwrap(), None);
 
@@ -80,7 +80,7 @@ async fn keys_of_a_site() {
     let seen = async |sites: Option<&[SiteId]>| -> Vec<Uuid> {
         let mut seen = Vec::new();
         loop {
-            let page = rig.store.keys(sites, None, seen.last().copied(), 1).await.unwrap();
+            let page = rig.all().await.keys(sites, None, seen.last().copied(), 1).await.unwrap();
             let Some(key) = page.first() else { return seen };
             seen.push(key.id);
         }
@@ -158,13 +158,13 @@ async fn the_audit_log() {
     }
     tx.commit().await.unwrap();
     let seen = async |filter| -> Vec<String> {
-        let entries = rig.store.audit(filter, 10).await.unwrap();
+        let entries = rig.all().await.audit(filter, 10).await.unwrap();
         entries.into_iter().map(|entry| entry.action).collect()
     };
     let of_here = AuditFilter { sites: Some(&[here]), ..AuditFilter::default() };
     assert_eq!(seen(of_here).await, ["site.suspend", "site.create"]);
     assert_eq!(seen(AuditFilter { action: Some("site.create"), ..of_here }).await, ["site.create"]);
-    let newest = &rig.store.audit(AuditFilter::default(), 1).await.unwrap()[0];
+    let newest = &rig.all().await.audit(AuditFilter::default(), 1).await.unwrap()[0];
     assert_eq!((newest.site, newest.after.as_deref()), (Some(here), Some(r#"{"a": 1}"#)));
     assert_eq!(seen(AuditFilter { before: Some(newest.id), ..AuditFilter::default() }).await.len(), 2);
     for change in ["UPDATE audit SET target = 'y'", "DELETE FROM audit", "TRUNCATE audit"] {
@@ -183,7 +183,7 @@ async fn sites() {
         (made.kind, made.status, &made.domains),
         (SiteKind::Sandbox, SiteStatus::Active, &vec!["chat.example".into()])
     );
-    assert_eq!(rig.store.read_site(made.id).await.unwrap().site_record().await.unwrap(), Some(made.clone()));
+    assert_eq!(rig.all().await.site_record(made.id).await.unwrap(), Some(made.clone()));
     let revision = rig.store.sites(&[made.id]).await.unwrap()[0].revision;
 
     let change = async |change: SiteChange| {
@@ -232,7 +232,7 @@ async fn lists_of_sites() {
     }
     let list = async |only: Option<&[SiteId]>, after: Option<SiteId>| -> Vec<SiteId> {
         let filter = SiteFilter { only, ..SiteFilter::default() };
-        let records = rig.store.site_records(filter, after, 2).await.unwrap();
+        let records = rig.all().await.site_records(filter, after, 2).await.unwrap();
         records.into_iter().map(|record| record.id).collect()
     };
     assert_eq!(list(None, None).await, [ids[2], ids[1]]);
@@ -281,7 +281,7 @@ async fn changes_by_workers() {
     assert_eq!(settled[&asked[0]], Settled { digest: [3; 32], answer: "{}".into() });
     let (_, member) = rig.store.members(&[(site, uid(1))]).await.unwrap().remove(0);
     assert_eq!(member.status, MemberStatus::Suspended);
-    let entries = rig.store.audit(AuditFilter::default(), 10).await.unwrap();
+    let entries = rig.all().await.audit(AuditFilter::default(), 10).await.unwrap();
     assert_eq!(entries.len(), 1);
     assert_eq!((entries[0].site, entries[0].key), (Some(site), Some(key.id)));
     assert_eq!(entries[0].before.as_deref(), Some(r#"{"status": "active"}"#));

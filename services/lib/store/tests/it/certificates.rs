@@ -51,7 +51,7 @@ async fn directories_hear_of_changes() {
     let added = add(&rig, &first).await;
     assert_eq!((added.id, added.not_before, added.not_after), (first.id, 1_000, FAR));
     let other = add(&rig, &second).await;
-    assert_eq!(rig.store.certificates(site).await.unwrap(), [other.clone(), added.clone()]);
+    assert_eq!(rig.all().await.certificates(site).await.unwrap(), [other.clone(), added.clone()]);
 
     let seen = rig.store.certificates_since(0, 10).await.unwrap();
     let (known, content) = &seen[0];
@@ -67,7 +67,7 @@ async fn directories_hear_of_changes() {
     let news = rig.store.certificates_since(newest, 10).await.unwrap();
     assert_eq!((news.len(), news[0].0.id, news[0].0.removed), (1, first.id, true));
     assert!(news[0].1.chain.is_empty() && news[0].1.sealed_key.is_empty());
-    assert_eq!(rig.store.certificates(site).await.unwrap(), [other]);
+    assert_eq!(rig.all().await.certificates(site).await.unwrap(), [other]);
 
     let unknown = async || rig.store.unknown_certificates(&[first.id, second.id]).await.unwrap();
     rig.store.forget_removed_certificates(LONG).await.unwrap();
@@ -119,7 +119,7 @@ async fn one_at_a_time() {
 
     rig.store.acme_failed(two, &claimed[0], "not mine", LONG).await.unwrap();
     rig.store.acme_failed(one, &claimed[0], "no route", LONG).await.unwrap();
-    let failed = rig.store.acme_domains(site).await.unwrap();
+    let failed = rig.all().await.acme_domains(site).await.unwrap();
     assert_eq!((failed[0].state, failed[0].attempts), (AcmeState::Failed, 1));
     assert_eq!(failed[0].last_error.as_deref(), Some("no route"));
     assert!(claim(two, LONG).await.is_empty(), "pauses");
@@ -135,7 +135,7 @@ async fn one_at_a_time() {
     };
     let first = new(site, &["a.example"], FAR);
     assert_eq!(issue(one, &first, FAR).await, None, "too late");
-    assert!(rig.store.certificates(site).await.unwrap().is_empty());
+    assert!(rig.all().await.certificates(site).await.unwrap().is_empty());
     assert!(issue(two, &first, 1_000).await.is_some());
 
     let uploaded = NewCertificate { source: CertificateSource::Upload, ..new(site, &["a.example"], FAR) };
@@ -143,7 +143,7 @@ async fn one_at_a_time() {
     let claimed = claim(one, LONG).await;
     assert_eq!((claimed[0].state, claimed[0].attempts), (AcmeState::Issued, 0));
     let second = issue(one, &new(site, &["a.example"], FAR + 1), FAR).await.unwrap();
-    let left = rig.store.certificates(site).await.unwrap();
+    let left = rig.all().await.certificates(site).await.unwrap();
     assert_eq!(left, [second, uploaded], "replaces its own only");
     assert!(claim(one, LONG).await.is_empty(), "not due");
 
@@ -151,7 +151,7 @@ async fn one_at_a_time() {
     assert!(tx.disable_acme(site, "a.example").await.unwrap().is_some());
     assert!(tx.disable_acme(site, "a.example").await.unwrap().is_none());
     tx.commit().await.unwrap();
-    assert!(rig.store.acme_domains(site).await.unwrap().is_empty());
+    assert!(rig.all().await.acme_domains(site).await.unwrap().is_empty());
 }
 
 /// Goal: all admin processes use one account; method: two that make one at the same time.

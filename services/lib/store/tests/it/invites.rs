@@ -45,8 +45,8 @@ async fn made_and_found() {
     assert_eq!((first.site, &first.alias, &first.groups), (here, &news[0].alias, &news[0].groups));
     assert_eq!((first.usage.uses_allowed, first.usage.expires_at), (1, news[0].expires_at));
     assert_eq!((made[1].usage.uses_allowed, made[1].usage.expires_at), (5, None));
-    assert_eq!(rig.store.invite(here, first.id()).await.unwrap().as_ref(), Some(first));
-    assert_eq!(rig.store.invite(there, first.id()).await.unwrap(), None);
+    assert_eq!(rig.all().await.invite(here, first.id()).await.unwrap().as_ref(), Some(first));
+    assert_eq!(rig.all().await.invite(there, first.id()).await.unwrap(), None);
     let hash = &news[0].code_hash;
     assert_eq!(rig.store.invite_by_code(here, hash).await.unwrap().as_ref(), Some(first));
     assert_eq!(rig.store.invite_by_code(there, hash).await.unwrap(), None);
@@ -86,7 +86,7 @@ async fn states_and_lists() {
 
     let list = async |mut filter: InviteFilter<'_>| -> Vec<InviteId> {
         let mut seen = Vec::new();
-        while let [invite] = &rig.store.invites(site, filter, 1).await.unwrap()[..] {
+        while let [invite] = &rig.all().await.invites(site, filter, 1).await.unwrap()[..] {
             seen.push(invite.id());
             filter.after = Some(invite.id());
         }
@@ -129,22 +129,22 @@ async fn approval() {
             .unwrap();
     }
     sqlx::query("UPDATE invite SET pending = 2").execute(&rig.pool).await.unwrap();
-    assert_eq!(rig.store.invite(site, id).await.unwrap().unwrap().usage.state(0), InviteState::Used);
+    assert_eq!(rig.all().await.invite(site, id).await.unwrap().unwrap().usage.state(0), InviteState::Used);
 
-    assert_eq!(rig.store.awaited_groups(site, users[0]).await.unwrap(), ["all of us", "it's \"two\""]);
+    assert_eq!(rig.all().await.awaited_groups(site, users[0]).await.unwrap(), ["all of us", "it's \"two\""]);
 
     let mut settle = async |uid: Uid, status| {
         rig.commit(owned, None, vec![Change::MemberStatus { site, uid, status }]).await.unwrap();
-        let usage = rig.store.invite(site, id).await.unwrap().unwrap().usage;
+        let usage = rig.all().await.invite(site, id).await.unwrap().unwrap().usage;
         (usage.uses_pending, usage.uses_completed)
     };
     assert_eq!(settle(users[0], MemberStatus::Pending).await, (2, 0));
     assert_eq!(settle(users[0], MemberStatus::Active).await, (1, 1));
     assert_eq!(settle(users[0], MemberStatus::Deactivated).await, (1, 1), "it is decided");
     assert_eq!(settle(users[1], MemberStatus::Deactivated).await, (0, 1));
-    assert!(rig.store.awaited_groups(site, users[0]).await.unwrap().is_empty());
+    assert!(rig.all().await.awaited_groups(site, users[0]).await.unwrap().is_empty());
     let states: Vec<String> =
-        rig.store.joined(site, id, 10).await.unwrap().into_iter().map(|joined| joined.state).collect();
+        rig.all().await.joined(site, id, 10).await.unwrap().into_iter().map(|joined| joined.state).collect();
     assert_eq!(states, ["completed", "denied"]);
 }
 
@@ -175,8 +175,8 @@ async fn providers() {
     assert_eq!(tx.change_provider(site, &other).await.unwrap(), None);
     tx.commit().await.unwrap();
     assert!(is_new().await);
-    assert_eq!(rig.store.provider(site, "corp").await.unwrap().unwrap().provider, changed);
-    assert_eq!(rig.store.providers(site).await.unwrap().len(), 1);
+    assert_eq!(rig.all().await.provider(site, "corp").await.unwrap().unwrap().provider, changed);
+    assert_eq!(rig.all().await.providers(site).await.unwrap().len(), 1);
     assert_eq!(rig.store.sites(&[site]).await.unwrap()[0].providers, [changed]);
 
     let mut tx = rig.store.admin().await.unwrap();
@@ -184,7 +184,7 @@ async fn providers() {
     assert_eq!(tx.delete_provider(site, "corp").await.unwrap(), None);
     tx.commit().await.unwrap();
     assert!(is_new().await);
-    assert_eq!(rig.store.provider(site, "corp").await.unwrap(), None);
+    assert_eq!(rig.all().await.provider(site, "corp").await.unwrap(), None);
 }
 
 /// Goal: a code can be taken once, at its site, in its time; method: codes of some and of no life.

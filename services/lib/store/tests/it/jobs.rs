@@ -36,12 +36,12 @@ async fn taken_over() {
     assert_eq!(rig.store.hold_job(&first, &progress, LONG).await.unwrap(), Hold::Lost);
     rig.store.end_job(&first, &JobEnd::Done("{}".into())).await.unwrap();
     assert_eq!(
-        rig.store.job(first.id).await.unwrap().unwrap().state,
+        rig.all().await.job(first.id).await.unwrap().unwrap().state,
         JobState::Running,
         "not the first's any more"
     );
     rig.store.end_job(&second, &JobEnd::Done(r#"{"b": 2}"#.into())).await.unwrap();
-    let ended = rig.store.job(first.id).await.unwrap().unwrap();
+    let ended = rig.all().await.job(first.id).await.unwrap().unwrap();
     assert_eq!(
         (ended.state, ended.result.as_deref(), ended.total),
         (JobState::Done, Some(r#"{"b": 2}"#), Some(9))
@@ -74,5 +74,5 @@ async fn cancelled_and_returned() {
     assert_eq!(cancel(taken.id).await, Some(JobState::Running));
     assert_eq!(rig.store.hold_job(&taken, &Progress::default(), LONG).await.unwrap(), Hold::Cancelling);
     rig.store.end_job(&taken, &JobEnd::Cancelled).await.unwrap();
-    assert_eq!(rig.store.job(taken.id).await.unwrap().unwrap().state, JobState::Cancelled);
+    assert_eq!(rig.all().await.job(taken.id).await.unwrap().unwrap().state, JobState::Cancelled);
 }

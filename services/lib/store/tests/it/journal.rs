@@ -134,7 +134,7 @@ async fn a_spill_can_be_repeated() {
         sqlx::query_scalar("SELECT owed FROM message ORDER BY msg_id").fetch_all(&rig.pool).await.unwrap();
     assert_eq!(owed, [1, 1]);
     assert_eq!(rig.count("SELECT count(*) FROM receipts").await, 2);
-    let used = rig.store.usage(Some(&[site]), ("1970-01-01", "2999-12-31"), None, 9).await.unwrap();
+    let used = rig.all().await.usage(Some(&[site]), ("1970-01-01", "2999-12-31"), None, 9).await.unwrap();
     assert_eq!(
         (used.len(), used[0].day.as_str(), used[0].messages, used[0].octets),
         (1, "2024-10-04", 3, 30)

@@ -101,9 +101,9 @@ async fn rules_of_groups() {
     assert_eq!(groups[&(site, gids[0].to_owned())].rule(), &rule(GroupMode::Announce, &[ANN, BEN]));
     assert_eq!(groups[&(site, gids[1].to_owned())].rule(), &GroupRule::default());
     assert_eq!(groups[&(site, gids[0].to_owned())].len(), 1);
-    let record = rig.store.group_record(site, gids[0]).await.unwrap().unwrap();
+    let record = rig.all().await.group_record(site, gids[0]).await.unwrap().unwrap();
     assert_eq!((record.joined, record.rule), (1, rule(GroupMode::Announce, &[ANN, BEN])));
-    let records = rig.store.group_records(site, None, 10).await.unwrap();
+    let records = rig.all().await.group_records(site, None, 10).await.unwrap();
     let modes: Vec<GroupMode> = records.iter().map(|record| record.rule.mode).collect();
     assert_eq!(modes, [GroupMode::Free, GroupMode::Announce]);
     sqlx::query("DELETE FROM group_member").execute(&rig.pool).await.unwrap();
@@ -125,7 +125,7 @@ async fn flags_of_members() {
         let change = PolicyChange::MemberFlags { site, uid: uid(ANN), flags: flags.clone() };
         rig.commit(&mut shard, None, vec![Change::Policy(change)]).await.unwrap();
         assert_eq!(member(&rig, site, uid(ANN)).await, flags);
-        assert_eq!(rig.store.member_record(site, uid(ANN)).await.unwrap().unwrap().flags, flags);
+        assert_eq!(rig.all().await.member_record(site, uid(ANN)).await.unwrap().unwrap().flags, flags);
         assert_eq!(member(&rig, site, uid(BEN)).await, MemberFlags::default());
     }
 }

@@ -80,7 +80,7 @@ async fn joining_uses_an_invite() {
     let site = rig.create_site("a.example").await;
     let (id, hash) = invite(&rig, site, 1, 3).await;
     let usage = async || {
-        let usage = rig.store.invite(site, id).await.unwrap().unwrap().usage;
+        let usage = rig.all().await.invite(site, id).await.unwrap().unwrap().usage;
         (usage.uses_pending, usage.uses_completed)
     };
     let mut changes = joins(site, uid(1), Some((id, true)), None);
@@ -94,7 +94,7 @@ async fn joining_uses_an_invite() {
     let approved = Change::MemberStatus { site, uid: uid(1), status: MemberStatus::Active };
     rig.commit(shard, None, vec![approved]).await.unwrap();
     assert_eq!(usage().await, (0, 2));
-    let joined = rig.store.joined(site, id, 9).await.unwrap();
+    let joined = rig.all().await.joined(site, id, 9).await.unwrap();
     assert!(joined.iter().all(|joined| joined.state == "completed") && joined.len() == 2, "{joined:?}");
 
     // Looked at before it was revoked, used after: the registration counts, and does not fail.
@@ -146,7 +146,7 @@ async fn guesses_are_noted() {
     rig.commit(&mut shards[0], None, vec![Change::CodeGuessed { site }]).await.unwrap();
     let sites = [site];
     let filter = tmtp_store::AuditFilter { sites: Some(&sites), ..Default::default() };
-    let log = rig.store.audit(filter, 9).await.unwrap();
+    let log = rig.all().await.audit(filter, 9).await.unwrap();
     let [entry] = &log[..] else { panic!("{log:?}") };
     assert_eq!((&*entry.action, &*entry.target, entry.key), ("invite.code_failed", &*site.to_string(), None));
     assert_eq!((entry.before.as_ref(), entry.after.as_ref()), (None, None));

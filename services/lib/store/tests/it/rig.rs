@@ -5,8 +5,8 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tmtp_domain::{BodyId, Epoch, MsgId, NodeNum, Registration, ShardId, SiteId, Uid, WorkerId};
 use tmtp_store::{
-    Change, Commit, CommitError, CreateSite, InboxRow, MessageRow, OwnedShard, PageRequest, RowAck,
-    ShardCommit, Spill, Spilled, Store, StoredBody,
+    Change, Commit, CommitError, CreateSite, InboxRow, MessageRow, OwnedShard, PageRequest, Reader, RowAck,
+    ShardCommit, Sights, Spill, Spilled, Store, StoredBody,
 };
 use uuid::Uuid;
 
@@ -32,6 +32,11 @@ impl Rig {
         let store = Store::connect(&url, 10, DEADLINE).await.unwrap();
         store.migrate(SHARDS).await.unwrap();
         Self { store, pool: PgPool::connect(&url).await.unwrap(), url }
+    }
+
+    /// A read of all sites.
+    pub async fn all(&self) -> Reader {
+        self.store.read(&Sights::All).await.unwrap()
     }
 
     /// A live worker that owns every shard that is free, in the order of their numbers.
