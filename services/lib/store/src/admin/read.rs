@@ -8,8 +8,8 @@ use crate::{AuditEntry, AuditFilter, Error, Store};
 
 /// A transaction that reads one site, and cannot see others.
 pub struct SiteRead {
-    pub(super) site: SiteId,
-    pub(super) tx: Transaction<'static, Postgres>,
+    pub(crate) site: SiteId,
+    pub(crate) tx: Transaction<'static, Postgres>,
 }
 
 impl Store {
