@@ -34,7 +34,7 @@ BEGIN
                       started_at, finished_at}'),
             ('member', '{site_id, uid, status, created_at, external_id, suspended_reason, suspended_at,
                          suspended_until, receive_only, away_text, away_until, away_delegate}'),
-            ('message', '{site_id, msg_id, queued_at}'),
+            ('message', '{site_id, msg_id, owed, queued_at}'),
             ('name', '{site_id, name, uid, created_at, reserved_at}'),
             ('node', '{site_id, uid, num, label, created_at, revoked_at, last_seen_at}'),
             -- Clients are told all of it.

@@ -13,6 +13,7 @@ pub(crate) mod dry_run;
 pub(crate) mod etag;
 pub(crate) mod id;
 mod limits;
+pub(crate) mod msgid;
 pub(crate) mod openapi;
 pub(crate) mod page;
 pub(crate) mod patch;
@@ -44,7 +45,7 @@ pub(crate) use self::problem::Problem;
 use crate::homes::Homes;
 use crate::{
     AdminMetrics, Config, acme, aliases, audit, certificates, cluster, groups, health, invites, jobs, keys,
-    members, policy, providers, sites, usage, whoami,
+    members, policy, providers, sites, trace, usage, whoami,
 };
 
 /// What every endpoint may need. Cheap to clone.
@@ -98,6 +99,7 @@ fn with_key() -> OpenApiRouter<Api> {
         .merge(policy::routes())
         .merge(cluster::routes())
         .merge(usage::routes())
+        .merge(trace::routes())
 }
 
 /// The OpenAPI document, as it is served and checked in.

@@ -24,6 +24,7 @@ mod policy;
 mod providers;
 mod readiness;
 mod sites;
+mod trace;
 mod upkeep;
 mod usage;
 mod whoami;

@@ -24,6 +24,7 @@ mod server;
 mod site;
 mod table;
 mod text;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -59,6 +60,8 @@ enum Command {
     Cluster(cluster::Cluster),
     /// Show who changed what
     Audit(audit::Audit),
+    /// Show what became of a message
+    Trace(trace::Trace),
     /// Make a self-signed certificate, for local runs
     Certificate(certificate::Certificate),
     /// Show on a running cluster what it does: two people, three devices, two gateways, one attachment
@@ -108,6 +111,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Cluster(cluster) => cluster.run().await,
         Command::Key(key) => key.run().await,
         Command::Audit(audit) => audit.run().await,
+        Command::Trace(trace) => trace.run().await,
         Command::Certificate(certificate) => certificate.run(),
         Command::Demo(demo) => Box::pin(demo.run()).await,
         Command::CheckDelivery(check) => Box::pin(check.run()).await,

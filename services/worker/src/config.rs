@@ -34,6 +34,8 @@ pub struct Config {
     pub journal: Journal,
     /// Bodies that nobody refers to.
     pub sweep: Sweep,
+    /// The delivery trace.
+    pub trace: Trace,
 }
 
 /// Ownership of shards.
@@ -112,7 +114,7 @@ pub struct Journal {
     /// What is not delivered by then becomes rows.
     #[serde(with = "Humantime")]
     pub spill_after: Duration,
-    /// Octets of undelivered messages that this worker keeps in memory, all its shards together; beyond, the shards
+    /// Octets of undelivered messages, and of steps for the delivery trace, that this worker keeps in memory, all its shards together; beyond, the shards
     /// that hold most become rows.
     pub spill_bytes: usize,
     /// Acks per shard that wait for the removal of their rows at most.
@@ -144,6 +146,24 @@ impl Default for Sweep {
     }
 }
 
+/// The delivery trace: what became of messages, and never what they say.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Trace {
+    /// How long the steps of messages are kept; 0 keeps none. A message between two devices takes some 70 octets.
+    #[serde(with = "Humantime")]
+    pub keep: Duration,
+    /// How often steps that are older are removed.
+    #[serde(with = "Humantime")]
+    pub sweep_every: Duration,
+}
+
+impl Default for Trace {
+    fn default() -> Self {
+        Self { keep: Duration::from_hours(72), sweep_every: Duration::from_mins(1) }
+    }
+}
+
 impl Config {
     /// The bounds of a home.
     pub fn limits(&self) -> Limits {
@@ -152,6 +172,7 @@ impl Config {
             dedupe_window: self.delivery.dedupe_window,
             receipts_max: self.delivery.receipts_max,
             members_max: self.delivery.members_max,
+            traces: !self.trace.keep.is_zero(),
         }
     }
 
@@ -199,6 +220,7 @@ impl tmtp_chassis::Config for Config {
             ),
             (!self.delivery.expiry_every.is_zero(), "delivery.expiry_every must be longer than nothing"),
             (!self.sweep.every.is_zero(), "sweep.every must be longer than nothing"),
+            (!self.trace.sweep_every.is_zero(), "trace.sweep_every must be longer than nothing"),
         ];
         problems.extend(rules.iter().filter(|(holds, _)| !holds).map(|(_, text)| (*text).to_owned()));
         if problems.is_empty() { Ok(()) } else { Err(problems) }

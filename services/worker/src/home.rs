@@ -10,6 +10,7 @@
 //! | receipts of requests | the journal and `receipts` |
 //! | sessions, presence | the gateways, which attach them again |
 //! | how often members posted and pinged, and strangers guessed codes of invites, lately | nothing: counted anew |
+//! | steps of messages since the last spill | the journal, but for what was sent |
 //! | how much waits, where a policy limits that | rows and queues |
 //! | members, groups | rows; a cache, true as long as the shard is ours |
 
@@ -29,6 +30,7 @@ mod recover;
 mod registration;
 mod session;
 mod spill;
+mod trace;
 mod usage;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -102,6 +104,8 @@ pub struct Limits {
     pub receipts_max: usize,
     /// Members that stay cached per shard.
     pub members_max: usize,
+    /// Steps of messages are noted, for the delivery trace.
+    pub traces: bool,
 }
 
 /// What gateways are told once the batch is committed.
@@ -166,6 +170,7 @@ pub struct Home {
     lately: policy::Lately,
     guesses: registration::Guesses,
     usage: usage::Usage,
+    trace: trace::Trace,
     backlogs: policy::Backlogs,
 }
 
@@ -206,6 +211,7 @@ impl Home {
             lately: policy::Lately::default(),
             guesses: registration::Guesses::default(),
             usage: usage::Usage::default(),
+            trace: trace::Trace::new(limits.traces),
             backlogs: policy::Backlogs::default(),
         }
     }
@@ -306,8 +312,12 @@ impl Home {
             return Ok(None);
         }
         let effects = std::mem::take(&mut self.effects);
-        let entry =
-            if effects.is_empty() { None } else { Some(tmtp_contract::encode(&JournalEntry::new(effects))?) };
+        let at_ms = self.trace.take_decided();
+        let entry = if effects.is_empty() {
+            None
+        } else {
+            Some(tmtp_contract::encode(&JournalEntry { at_ms, ..JournalEntry::new(effects) })?)
+        };
         Ok(Some(ShardCommit {
             shard: self.shard,
             epoch: self.epoch,
@@ -324,6 +334,7 @@ impl Home {
         self.commits = commit.commits + 1;
         self.committed = commit.last_entry;
         if commit.entry.is_some() {
+            self.trace.committed(now.millis());
             self.unspilled_since.get_or_insert(now.millis());
         }
     }

@@ -10,6 +10,7 @@
 //! | `watch` | which gateways are alive, and whether Redis lost data |
 //! | `directory` | tells gateways which sites there are |
 //! | `janitor` | removes bodies that nobody refers to |
+//! | `traces` | forgets old steps of messages |
 
 pub mod config;
 mod directory;
@@ -19,6 +20,7 @@ mod janitor;
 mod looks;
 mod metrics;
 mod ownership;
+mod traces;
 mod vitals;
 mod watch;
 
@@ -74,6 +76,7 @@ async fn work(cx: Context<Config>) -> anyhow::Result<()> {
     let (reads, incoming) = mpsc::channel(READS_AHEAD);
     let vitals = Arc::new(Vitals::new());
     looks::start(&cx, store.clone());
+    traces::start(&cx, store.clone(), Arc::clone(&metrics));
     let janitor = janitor::start(&cx, store.clone(), bodies, Arc::clone(&metrics));
     cx.life.spawn("read", engine::read(reader, reads, cx.life.drain()));
     let watch = watch::Watch::new(&cx, store.clone(), Arc::clone(&metrics), Arc::clone(&vitals));

@@ -51,6 +51,8 @@ tmtp_chassis::metrics! {
         redis_evicts: IntGauge,
         /// Calls of Postgres or Redis that failed and were tried again, by which.
         retries_total: IntCounterVec["of" = &["postgres", "redis"]],
+        /// Rows of the delivery trace that were removed because they were old.
+        trace_rows_forgotten_total: IntCounter,
         /// Bodies removed from the body store, by why.
         bodies_removed_total: IntCounterVec["why" = &["delivered", "unreferenced"]],
     }

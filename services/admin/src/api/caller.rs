@@ -62,6 +62,7 @@ pub(crate) mod may {
         WriteMembers = Some(Scope::MembersWrite);
         WriteDevices = Some(Scope::DevicesWrite);
         ReadUsage = Some(Scope::UsageRead);
+        ReadTrace = Some(Scope::TraceRead);
         ReadCluster = Some(Scope::ClusterRead);
         WriteCluster = Some(Scope::ClusterWrite);
         ReadPolicy = Some(Scope::PolicyRead);

@@ -12,5 +12,6 @@ mod policy;
 mod policy_table;
 mod providers;
 mod sites;
+mod trace;
 mod usage;
 pub mod world;

@@ -141,6 +141,8 @@ impl Pure {
             dedupe_window: Duration::from_mins(15),
             receipts_max: 100_000,
             members_max: usize::MAX,
+            // Nothing is ever spilled here, so what is noted would never go.
+            traces: false,
         };
         let now = Now { nanos: START };
         let home = Home::recover(&row, &Recovery::default(), limits_of_home, HashSet::new(), now);
@@ -383,10 +385,10 @@ impl Pure {
             self.home.committed(&commit, now);
         }
         // Nothing is ever spilled here, so there are no rows to be read.
-        for (key, _) in self.home.feed() {
+        for (key, _) in self.home.feed(now) {
             self.home.take_page(key, ReadPage { is_end: true, ..ReadPage::default() });
         }
-        self.home.feed();
+        self.home.feed(now);
         let Outbox { answers, pushes, done } = self.home.take_outbox();
         if self.loses {
             return;

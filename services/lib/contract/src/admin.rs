@@ -6,7 +6,9 @@
 //! the API may repeat its request: neither makes it happen twice.
 
 use serde::{Deserialize, Serialize};
-use tmtp_domain::{Away, GroupRule, KeyId, MemberStatus, NodeNum, RequestId, Uid};
+use tmtp_domain::{Away, GroupRule, KeyId, MemberStatus, MsgId, NodeNum, RequestId, Uid};
+
+use crate::TracePack;
 
 /// A change with who asks for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +93,13 @@ pub enum AdminChange {
         /// Who.
         #[serde(rename = "u")]
         uid: Uid,
+    },
+    /// Asks for the steps of a message that are not in rows yet. Changes nothing, and is not noted.
+    #[serde(rename = "trace")]
+    Trace {
+        /// Which.
+        #[serde(rename = "i")]
+        id: MsgId,
     },
     /// Forgets what one node is owed, and closes its session.
     #[serde(rename = "drop")]
@@ -304,6 +313,19 @@ pub enum AdminOutcome {
         /// In the order of the change.
         #[serde(rename = "r")]
         refusals: Vec<Option<String>>,
+    },
+    /// What the home knows of a message.
+    #[serde(rename = "trace")]
+    Trace {
+        /// Its steps since the last spill.
+        #[serde(rename = "p")]
+        pack: TracePack,
+        /// To how many nodes it is owed that has not become rows yet.
+        #[serde(rename = "o", default)]
+        owed: u32,
+        /// How many acks of it have come that its rows do not know yet.
+        #[serde(rename = "a", default)]
+        acks: u32,
     },
     /// So many sessions were closed.
     #[serde(rename = "closed")]

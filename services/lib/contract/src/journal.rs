@@ -15,12 +15,15 @@ pub struct JournalEntry {
     /// In the order in which they were decided.
     #[serde(rename = "e")]
     pub effects: Vec<Effect>,
+    /// When they were decided (ms since 1970), for the delivery trace. Absent where none is kept.
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    pub at_ms: Option<i64>,
 }
 
 impl JournalEntry {
     /// An entry of this release's version.
     pub fn new(effects: Vec<Effect>) -> Self {
-        Self { v: VERSION, effects }
+        Self { v: VERSION, effects, at_ms: None }
     }
 }
 
@@ -33,7 +36,7 @@ impl Versioned for JournalEntry {
 /// One effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Effect {
-    /// A message was queued.
+    /// A message was queued. One for nobody is here for its trace only, and without its data.
     #[serde(rename = "q")]
     Queued {
         /// Where.
@@ -45,8 +48,11 @@ pub enum Effect {
         /// For whom.
         #[serde(rename = "o")]
         owed: Vec<Owed>,
+        /// At which of its sender's nodes it was posted. Absent for what nobody has posted.
+        #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
+        node: Option<NodeNum>,
     },
-    /// A node acked messages.
+    /// A node acked messages, or is owed them no longer for another reason.
     #[serde(rename = "a")]
     Acked {
         /// Where.
@@ -61,6 +67,9 @@ pub enum Effect {
         /// What.
         #[serde(rename = "i")]
         ids: Vec<MsgId>,
+        /// The other reason.
+        #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
+        ended: Option<Ended>,
     },
     /// What one node is owed according to the journal is owed to another node of the same user, too. (What it is
     /// owed according to rows is copied as rows, in the same transaction.)
@@ -96,6 +105,17 @@ pub enum Effect {
     /// A request succeeded; a repetition within the dedupe window gets the same answer.
     #[serde(rename = "r")]
     Receipt(Receipt),
+}
+
+/// Why a node is owed a message no longer that it has not acked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ended {
+    /// It had waited too long.
+    #[serde(rename = "x")]
+    Expired,
+    /// The same, and its sender was told so. Of all nodes for which a message expires, the first says it.
+    #[serde(rename = "r")]
+    Returned,
 }
 
 /// Identifies a request beyond the connection that brought it: half of a SHA-256 over site, user, node, request id

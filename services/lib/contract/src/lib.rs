@@ -29,6 +29,7 @@ mod command;
 mod event;
 mod journal;
 mod message;
+mod trace;
 
 use std::io;
 
@@ -40,8 +41,9 @@ pub use admin::{
 };
 pub use command::{Attach, Command, CommandEntry, Credentials, Digest, Envelope, Showing};
 pub use event::{Answer, Event, EventEntry, LoginRefusal};
-pub use journal::{Effect, JournalEntry, Receipt, ReceiptKey, ReceiptPack};
+pub use journal::{Effect, Ended, JournalEntry, Receipt, ReceiptKey, ReceiptPack};
 pub use message::{Body, BodyRef, Content, DataInfo, Message, MessageRecord};
+pub use trace::{Step, StepKind, TracePack};
 
 /// The version that this release writes, and the newest it reads.
 pub const VERSION: u16 = 1;

@@ -9,7 +9,7 @@ use self::rows::change_rows;
 use crate::admin::{AdminRecord, Suspension};
 use crate::policy::PolicyChange;
 use crate::registration::Joining;
-use crate::{Error, Store, StoredBody};
+use crate::{Error, Store, StoredBody, TraceDrop};
 
 /// What one batch does to the shards it touches: all of it, or nothing.
 #[derive(Debug, Clone, Default)]
@@ -151,6 +151,8 @@ pub enum Change {
         uid: Uid,
         /// Which.
         node: NodeNum,
+        /// What the trace says of it, where one is kept.
+        trace: Option<TraceDrop>,
     },
     /// Nobody may take a name.
     NameReserved {

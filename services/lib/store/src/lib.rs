@@ -19,6 +19,7 @@ mod registration;
 mod shard;
 mod site;
 mod spill;
+mod trace;
 
 use std::time::Duration;
 
@@ -46,6 +47,7 @@ pub use registration::{Joining, Subject};
 pub use shard::{Heartbeat, OwnedShard, ShardOwner, WorkerLease};
 pub use site::{CreateSite, CreateSiteError};
 pub use spill::{DayUse, InboxRow, MessageRow, Part, Refused, RowAck, Spill, Spilled};
+pub use trace::{DropReason, DroppedQueue, TraceDrop, TracePage, TraceRow};
 
 /// Why a statement did not succeed, by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -201,7 +203,8 @@ impl Store {
     }
 
     /// Counts of what waits, for demonstrations and checks: journal entries, messages, inbox rows, bodies that are
-    /// referred to or not removed yet, and chunks of bodies.
+    /// referred to or not removed yet, and chunks of bodies. The delivery trace is not counted, on purpose: it has nothing
+    /// that a message says, and stays for a time of its own.
     pub async fn waiting(&self) -> Result<Waiting, Error> {
         let row = sqlx::query(
             "SELECT (SELECT count(*) FROM journal), (SELECT count(*) FROM message),

@@ -7,7 +7,8 @@ use sqlx::{PgConnection, Postgres, Row, Transaction};
 use tmtp_domain::{BodyId, Epoch, MsgId, NodeNum, ShardId, SiteId, Uid};
 use uuid::Uuid;
 
-use crate::{CommitError, Error, Store, StoredBody};
+use crate::trace::write_traces;
+use crate::{CommitError, Error, Store, StoredBody, TraceRow};
 
 /// What one spill of one shard does.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +25,8 @@ pub struct Spill {
     pub forget_receipts_before_ms: i64,
     /// How much sites were used since the last spill, by day.
     pub usage: Vec<DayUse>,
+    /// Steps of messages since the last spill.
+    pub traces: Vec<TraceRow>,
 }
 
 /// How much a site was used on a day.
@@ -112,6 +115,8 @@ pub enum Part {
     Ack(SiteId, MsgId),
     /// The receipts. Requests of the period, sent again, are not recognised.
     Receipts,
+    /// The steps of messages. Traces lack those of the period.
+    Traces,
 }
 
 impl Store {
@@ -130,6 +135,7 @@ impl Store {
         write_inbox(&spill.inbox, &mut tx).await?;
         let free = apply_acks(&spill.acks, &mut tx).await?;
         write_receipts(shard, commits, spill, &mut tx).await?;
+        write_traces(&spill.traces, commits, &mut tx).await?;
         end_spill(shard, commits, &spill.usage, tx).await?;
         Ok(Spilled { free, refused: Vec::new() })
     }

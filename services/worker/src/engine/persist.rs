@@ -319,7 +319,7 @@ impl Engine {
             .homes
             .values()
             .filter(|home| !due.contains(&home.shard()))
-            .map(|home| (home.owed_bytes(), home.shard()))
+            .map(|home| (home.held_bytes(), home.shard()))
             .collect();
         let mut held: usize = homes.iter().map(|(octets, _)| octets).sum();
         if held < most {

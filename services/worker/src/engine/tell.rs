@@ -7,7 +7,7 @@ use tmtp_contract::{Event, EventEntry};
 use tmtp_domain::{GatewayId, SessionId, ShardId};
 use tmtp_store::PageRequest;
 
-use super::Engine;
+use super::{Engine, now};
 use crate::home::SessionKey;
 
 /// Octets of an event entry, roughly; more go into further entries.
@@ -108,8 +108,9 @@ impl Engine {
 
     /// Gives sessions what waits for them in memory; those for which rows have to be read come into line.
     fn feed(&mut self, hungry: &mut VecDeque<(ShardId, SessionKey, PageRequest)>) {
+        let at = now();
         for (shard, home) in &mut self.homes {
-            hungry.extend(home.feed().into_iter().map(|(session, request)| (*shard, session, request)));
+            hungry.extend(home.feed(at).into_iter().map(|(session, request)| (*shard, session, request)));
         }
     }
 

@@ -22,7 +22,7 @@ use super::{Home, NodeKey, SessionKey, World};
 const SITE_SUSPENDED: &str = "site suspended";
 
 /// What a change came to, with what the audit log says of it.
-struct Changed {
+pub(super) struct Changed {
     outcome: AdminOutcome,
     /// As JSON.
     before: Option<String>,
@@ -39,7 +39,7 @@ impl Changed {
     }
 
     /// What came of a request that changes nothing.
-    fn nothing(outcome: AdminOutcome) -> Self {
+    pub(super) fn nothing(outcome: AdminOutcome) -> Self {
         Self { is_noted: false, ..Self::new(outcome) }
     }
 
@@ -145,6 +145,7 @@ impl Home {
             AdminChange::Erase { uid } => self.erase(site, *uid, world),
             AdminChange::DeleteGroup { gid } => self.delete_group(call, gid, world),
             AdminChange::Online { uid } => Ok(self.online(site, *uid)),
+            AdminChange::Trace { id } => Ok(self.trace_of(site, *id)),
             AdminChange::Disconnect { uid, node } => self.disconnect(site, *uid, *node),
             AdminChange::DropQueue { uid, node } => self.drop_queue_of(site, *uid, *node),
             AdminChange::RevokeNode { uid, node } => self.revoke_node(site, *uid, *node),

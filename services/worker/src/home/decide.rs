@@ -14,7 +14,7 @@ use super::admin::Needs;
 use super::policy::correct_sender;
 use super::posts::{Forward, Payload};
 use super::receipts::request_key;
-use super::{Facts, Home, NodeKey, Now, SessionKey, Wanted, World, registration};
+use super::{Facts, Home, NO_NODE, NodeKey, Now, SessionKey, Wanted, World, registration};
 
 /// What a request is refused with for a reason that its client cannot mend.
 const INTERNAL: &str = "internal error";
@@ -185,7 +185,7 @@ impl Home {
     fn request(&mut self, call: Call, node: NodeKey, command: Command, world: &mut World<'_>) {
         match command {
             Command::Detach => self.end_session(call.from),
-            Command::Acks { ids } => self.acks(call.from, node, &ids),
+            Command::Acks { ids } => self.acks(call, node, &ids),
             Command::Post { digest, recipients, data, body, .. } => {
                 self.post(call, node, digest, &recipients, Payload { info: data, body }, world);
             }
@@ -344,7 +344,7 @@ impl Home {
         self.changes.push(Change::Node { site, uid, num, secret, label: label.clone() });
 
         // All that waits for the node that asks waits for the new one, too: part of it in memory, part of it in rows.
-        self.copy_queue(site, uid, from, num);
+        self.copy_queue(site, uid, (from, num), call.now.millis());
         self.effects.push(Effect::Copied { site, uid, from, to: num });
         let except: Vec<MsgId> = self.row_acks.get(&node).into_iter().flatten().copied().collect();
         self.changes.push(Change::CopyInbox { site, uid, from, to: num, except });
@@ -356,10 +356,10 @@ impl Home {
         self.answer(call, Answer::Done);
     }
 
-    fn acks(&mut self, from: SessionKey, node: NodeKey, ids: &[MsgId]) {
+    fn acks(&mut self, call: Call, node: NodeKey, ids: &[MsgId]) {
         let mut acked = Vec::with_capacity(ids.len());
         for &id in ids {
-            let flight = self.sessions.get_mut(&from).and_then(|session| session.acked(id));
+            let flight = self.sessions.get_mut(&call.from).and_then(|session| session.acked(id));
             // A spill may have moved it to the rows meanwhile. And it need not be in flight: an ack that was on its way
             // when the session was opened anew comes behind the `Attach`, which does not name its message any more.
             if flight.is_some_and(|flight| flight.in_rows) || !self.remove(node, id) {
@@ -368,7 +368,9 @@ impl Home {
             acked.push(id);
         }
         if !acked.is_empty() {
-            self.effects.push(Effect::Acked { site: node.site, uid: node.uid, node: node.node, ids: acked });
+            self.note_done(node, &acked, None, call.now.millis());
+            let NodeKey { site, uid, node } = node;
+            self.effects.push(Effect::Acked { site, uid, node, ids: acked, ended: None });
         }
     }
 
@@ -386,7 +388,8 @@ impl Home {
         let id = self.next_msg_id(call.now);
         let posted = Posted(call.now.millis());
         let Payload { info: data, body } = payload;
-        self.queue(call.site, Message { id, posted, from: node.uid, content, data, body }, owed);
+        let from = Some(node.node).filter(|num| *num != NO_NODE);
+        self.queue(call.site, Message { id, posted, from: node.uid, content, data, body }, from, owed);
         (id, posted)
     }
 

@@ -8,7 +8,7 @@ use tmtp_store::PageRequest;
 
 use super::queue::place;
 use super::session::{InFlight, flight_bytes};
-use super::{Home, Place, SessionKey};
+use super::{Home, Now, Place, SessionKey};
 
 /// Octets of a page that stay with a session which has no room for them.
 const PAGE_KEPT: usize = 16 * 1024;
@@ -39,9 +39,12 @@ enum Next {
 impl Home {
     /// Sends what can be sent to all sessions that may have something waiting. Returns the pages that have to be read
     /// before the others can go on.
-    pub fn feed(&mut self) -> Vec<(SessionKey, PageRequest)> {
+    pub fn feed(&mut self, now: Now) -> Vec<(SessionKey, PageRequest)> {
         let hungry = std::mem::take(&mut self.hungry);
-        hungry.into_iter().filter_map(|key| self.feed_session(key).map(|request| (key, request))).collect()
+        hungry
+            .into_iter()
+            .filter_map(|key| self.feed_session(key, now).map(|request| (key, request)))
+            .collect()
     }
 
     /// Takes a page that was read.
@@ -59,7 +62,7 @@ impl Home {
         self.hungry.insert(key);
     }
 
-    fn feed_session(&mut self, key: SessionKey) -> Option<PageRequest> {
+    fn feed_session(&mut self, key: SessionKey, now: Now) -> Option<PageRequest> {
         loop {
             let session = self.sessions.get_mut(&key)?;
             if session.is_full(self.limits.window) {
@@ -73,11 +76,11 @@ impl Home {
                     let node = self.sessions.get(&key)?.node;
                     let queued = self.queues.get_mut(&node)?.get_mut(&place(&message))?;
                     queued.in_flight = true;
-                    self.send(key, message, false);
+                    self.send(key, message, false, now);
                 }
                 Next::Row(message) => {
                     self.sessions.get_mut(&key)?.page.pop_front();
-                    self.send(key, message, true);
+                    self.send(key, message, true, now);
                 }
             }
         }
@@ -118,9 +121,10 @@ impl Home {
         })
     }
 
-    fn send(&mut self, key: SessionKey, message: Arc<Message>, in_rows: bool) {
+    fn send(&mut self, key: SessionKey, message: Arc<Message>, in_rows: bool, now: Now) {
         let Some(session) = self.sessions.get_mut(&key) else { return };
         session.sent(InFlight { id: message.id, bytes: flight_bytes(&message), in_rows });
+        self.trace.sent(session.node, message.id, key.0, now);
         let event = Event::Deliver { session: key.1, opened: session.opened, message, trace: None };
         self.outbox.pushes.push((key.0, event));
     }

@@ -9,10 +9,10 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tmtp_contract::{Body, Content, DataInfo, Effect, Message};
+use tmtp_contract::{Body, Content, DataInfo, Effect, Ended, Message};
 use tmtp_domain::policy::Expired;
 use tmtp_domain::{MsgId, NodeNum, Posted, Site, SiteId, Uid};
-use tmtp_store::{Change, PolicyChange};
+use tmtp_store::{Change, DropReason, PolicyChange};
 
 use super::{Home, NodeKey, Now, World};
 
@@ -79,22 +79,24 @@ impl Home {
             let id = (key.site, message.id);
             dropped.entry(id).or_insert_with(|| (message, BTreeSet::new())).1.insert(key);
         }
-        for ((_, id), (_, keys)) in &dropped {
+        for ((site, id), (message, keys)) in &dropped {
+            let is_returned = self.return_to_sender(now, *site, message, keys, world);
+            let mut ended = if is_returned { Ended::Returned } else { Ended::Expired };
             for key in keys {
                 if !self.remove(*key, *id) {
                     self.ack_row(*key, *id);
                 }
+                self.note_done(*key, &[*id], Some(ended), now.millis());
                 let NodeKey { site, uid, node } = *key;
-                self.effects.push(Effect::Acked { site, uid, node, ids: vec![*id] });
+                self.effects.push(Effect::Acked { site, uid, node, ids: vec![*id], ended: Some(ended) });
+                ended = Ended::Expired;
             }
-        }
-        for ((site, _), (message, keys)) in &dropped {
-            self.return_to_sender(now, *site, message, keys, world);
         }
         dropped.len()
     }
 
-    /// Tells the sender of a message that was dropped at these nodes, if it has reached no device of somebody.
+    /// Tells the sender of a message that is dropped at these nodes, if it has reached no device of somebody. False when
+    /// there is nothing to tell.
     fn return_to_sender(
         &mut self,
         now: Now,
@@ -102,20 +104,20 @@ impl Home {
         message: &Message,
         keys: &BTreeSet<NodeKey>,
         world: &World<'_>,
-    ) {
-        let Some(place) = world.sites.get(&site) else { return };
+    ) -> bool {
+        let Some(place) = world.sites.get(&site) else { return false };
         let policy = &place.policy.undelivered;
         let is_from_member = matches!(
             message.content,
             Content::Delivery { .. } | Content::Notify { .. } | Content::Ping { .. } | Content::Invite { .. }
         ) && message.from != SITE;
         if policy.expired == Expired::Drop || !is_from_member {
-            return;
+            return false;
         }
         let mut missed: Vec<Uid> = keys.iter().map(|key| key.uid).collect();
         missed.dedup();
         missed.retain(|uid| *uid != message.from && self.owes_all(site, *uid, keys));
-        let Some(first) = missed.first() else { return };
+        let Some(first) = missed.first() else { return false };
         let name = world.facts.aliases.get(&(site, *first)).cloned().unwrap_or_else(|| first.to_string());
         let others = missed.len() - 1;
         let others = if others == 0 { String::new() } else { format!(" and {others} others") };
@@ -125,6 +127,7 @@ impl Home {
         let text =
             format!("Not delivered to {}{others} in {days} days: {} of {day}", short(&name), message.id);
         self.tell_from_site(now, place, message.from, text, world);
+        true
     }
 
     /// All devices that the member has are among these.
@@ -146,7 +149,7 @@ impl Home {
                 continue;
             };
             if is_over {
-                self.forget_queue(key);
+                self.forget_queue(key, Some(DropReason::Quiet));
                 continue;
             }
             let grace = policy.quiet_grace_days;
@@ -173,7 +176,7 @@ impl Home {
             data,
             body: Body::Inline(text),
         };
-        self.queue(site.id, message, owed);
+        self.queue(site.id, message, None, owed);
     }
 }
 

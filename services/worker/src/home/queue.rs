@@ -16,25 +16,44 @@ pub(super) struct Queued {
 }
 
 impl Home {
-    /// Queues a message for nodes, in the journal and in memory.
-    pub(super) fn queue(&mut self, site: SiteId, message: Message, owed: Vec<Owed>) {
-        let message = Arc::new(message);
+    /// Queues a message for nodes, in the journal and in memory. `node` is where its sender posted it, if anybody did.
+    pub(super) fn queue(&mut self, site: SiteId, message: Message, node: Option<NodeNum>, owed: Vec<Owed>) {
         if owed.is_empty() {
-            if let tmtp_contract::Body::Stored(body) = message.body {
-                self.changes.push(Change::BodyFree { site, body: stored(body) });
-                self.free_bodies.push((site, body));
-            }
-            return;
+            return self.queue_for_nobody(site, message, node);
         }
+        let message = Arc::new(message);
         if let tmtp_contract::Body::Stored(body) = message.body {
             self.changes.push(Change::BodyHeld { site, body: stored(body) });
         }
-        self.remember(site, &message, &owed);
-        self.effects.push(Effect::Queued { site, message, owed });
+        self.remember(site, &message, node, &owed);
+        self.effects.push(Effect::Queued { site, message, owed, node });
+    }
+
+    /// Nobody is owed the message: its data may go, and only its trace remains.
+    fn queue_for_nobody(&mut self, site: SiteId, message: Message, node: Option<NodeNum>) {
+        if let tmtp_contract::Body::Stored(body) = message.body {
+            self.changes.push(Change::BodyFree { site, body: stored(body) });
+            self.free_bodies.push((site, body));
+        }
+        if self.limits.traces {
+            let message = Arc::new(Message { body: tmtp_contract::Body::Empty, ..message });
+            self.remember(site, &message, node, &[]);
+            self.effects.push(Effect::Queued { site, message, owed: Vec::new(), node });
+        }
     }
 
     /// The part of `queue` that a replay of the journal repeats.
-    pub(super) fn remember(&mut self, site: SiteId, message: &Arc<Message>, owed: &[Owed]) {
+    pub(super) fn remember(
+        &mut self,
+        site: SiteId,
+        message: &Arc<Message>,
+        node: Option<NodeNum>,
+        owed: &[Owed],
+    ) {
+        self.trace.queued(site, message, node, owed);
+        if owed.is_empty() {
+            return;
+        }
         self.usage.count(site, message);
         let place = place(message);
         let mut nodes = 0;
@@ -111,16 +130,18 @@ impl Home {
         }
     }
 
-    /// Owes one node what another is owed, as far as it is in memory.
-    pub(super) fn copy_queue(&mut self, site: SiteId, uid: Uid, from: NodeNum, to: NodeNum) {
+    /// Owes one node what another is owed, as far as it is in memory. `at_ms` is when that was decided (ms since 1970).
+    pub(super) fn copy_queue(&mut self, site: SiteId, uid: Uid, (from, to): (NodeNum, NodeNum), at_ms: i64) {
         let Some(source) = self.queues.get(&NodeKey { site, uid, node: from }) else { return };
         let copies: Vec<Arc<Message>> = source.values().map(|queued| Arc::clone(&queued.message)).collect();
         for message in copies {
-            let target = self.queues.entry(NodeKey { site, uid, node: to }).or_default();
+            let key = NodeKey { site, uid, node: to };
+            let target = self.queues.entry(key).or_default();
             if target
                 .insert(place(&message), Queued { message: Arc::clone(&message), in_flight: false })
                 .is_none()
             {
+                self.trace.copied(key, message.id, at_ms);
                 self.owe(site, &message, 1);
             }
         }

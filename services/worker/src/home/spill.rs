@@ -14,7 +14,7 @@ use super::{Home, NodeKey, Now, Place};
 pub struct SpillPolicy {
     /// The journal holds nothing older.
     pub after: Duration,
-    /// Memory holds no more octets of what is owed.
+    /// Memory holds no more octets of what is owed, and of steps of messages.
     pub bytes: usize,
     /// No more acks wait for their rows to be removed.
     pub acks: usize,
@@ -27,7 +27,7 @@ impl Home {
             let age = now.millis().saturating_sub(since);
             u128::try_from(age).is_ok_and(|age| age >= policy.after.as_millis())
         });
-        aged || self.owed_bytes >= policy.bytes || self.row_acks_count >= policy.acks
+        aged || self.held_bytes() >= policy.bytes || self.row_acks_count >= policy.acks
     }
 
     /// What a spill writes. Nothing may be decided between this and [`Home::spilled`].
@@ -81,6 +81,7 @@ impl Home {
                 .map(|youngest| (youngest, ReceiptPack::pack(unspilled.iter()))),
             forget_receipts_before_ms: self.receipts.oldest(now),
             usage: self.usage.days(),
+            traces: self.trace.rows(now)?,
         })
     }
 
@@ -111,6 +112,7 @@ impl Home {
         self.row_acks.clear();
         self.row_acks_count = 0;
         self.usage.clear();
+        self.trace.clear();
         self.receipts.spilled();
         self.receipts.expire(now);
         self.unspilled_since = None;

@@ -255,9 +255,9 @@ fn a_spill_is_due_in_time() {
 
     rig.log_in((G1, 2), BEN, 1);
     let (ids, _) = posts(&mut rig, 1..=2);
-    assert!(rig.home.owed_bytes() > 0);
-    assert!(rig.home.spill_is_due(SpillPolicy { bytes: rig.home.owed_bytes(), ..never }, rig.now));
-    assert!(!rig.home.spill_is_due(SpillPolicy { bytes: rig.home.owed_bytes() + 1, ..never }, rig.now));
+    assert!(rig.home.held_bytes() > 0);
+    assert!(rig.home.spill_is_due(SpillPolicy { bytes: rig.home.held_bytes(), ..never }, rig.now));
+    assert!(!rig.home.spill_is_due(SpillPolicy { bytes: rig.home.held_bytes() + 1, ..never }, rig.now));
     rig.spill();
     rig.run((G1, 2), acks(&ids));
     assert!(rig.home.spill_is_due(SpillPolicy { acks: 2, ..never }, rig.now));

@@ -22,4 +22,5 @@ mod requests;
 mod rig;
 mod sessions;
 mod takeover;
+mod trace;
 mod usage;

@@ -14,7 +14,7 @@ use tmtp_domain::{
     Epoch, GatewayId, Member, MemberStatus, MsgId, Node, NodeNum, Posted, Recipient, RecipientKind,
     Registration, SecretHash, SessionId, ShardId, Site, SiteId, SiteStatus, Uid,
 };
-use tmtp_store::{Change, OwnedShard, PageRequest, Recovery, ShardCommit};
+use tmtp_store::{Change, OwnedShard, PageRequest, Recovery, ShardCommit, TraceRow};
 use tmtp_worker::home::{Facts, Home, Limits, Now, Outbox, ReadPage, Window, World};
 use uuid::Uuid;
 
@@ -34,6 +34,7 @@ pub const LIMITS: Limits = Limits {
     dedupe_window: Duration::from_mins(10),
     receipts_max: 1_000,
     members_max: 1_000,
+    traces: true,
 };
 
 /// A session as the cases name it: gateway and number.
@@ -51,6 +52,8 @@ pub struct Rig {
     pub commits: Vec<ShardCommit>,
     /// What spills have written, by node, in the order of delivery.
     rows: HashMap<(SiteId, Uid, NodeNum), Inbox>,
+    /// Steps that spills have written.
+    pub traces: Vec<TraceRow>,
     /// Messages whose rows this release cannot read.
     pub unreadable: HashSet<MsgId>,
     /// Pages that were read.
@@ -95,6 +98,7 @@ impl Rig {
             now,
             commits: Vec::new(),
             rows: HashMap::new(),
+            traces: Vec::new(),
             unreadable: HashSet::new(),
             pages: 0,
             next: HashMap::new(),
@@ -150,7 +154,7 @@ impl Rig {
     pub fn settle(&mut self) -> Told {
         if let Some(commit) = self.home.take_commit(false).unwrap() {
             for change in &commit.changes {
-                if let Change::DropInbox { site, uid, node } = change {
+                if let Change::DropInbox { site, uid, node, .. } = change {
                     self.rows.remove(&(*site, *uid, *node));
                 }
             }
@@ -158,7 +162,7 @@ impl Rig {
             self.commits.push(commit);
         }
         loop {
-            let wanted = self.home.feed();
+            let wanted = self.home.feed(self.now);
             if wanted.is_empty() {
                 return Told(self.home.take_outbox());
             }
@@ -204,6 +208,7 @@ impl Rig {
             let rows = self.rows.entry((ack.site, ack.uid, ack.node)).or_default();
             rows.retain(|(_, id), _| *id != ack.msg_id);
         }
+        self.traces.extend(spill.traces);
         self.home.spilled(self.now);
         self.settle()
     }

@@ -169,8 +169,11 @@ fn an_unreadable_journal_is_refused() {
         last_msg_id: MsgId(0),
     };
     let good = tmtp_contract::encode(&JournalEntry::new(Vec::new())).unwrap();
-    let newer =
-        tmtp_contract::encode(&JournalEntry { v: tmtp_contract::VERSION + 1, effects: Vec::new() }).unwrap();
+    let newer = tmtp_contract::encode(&JournalEntry {
+        v: tmtp_contract::VERSION + 1,
+        ..JournalEntry::new(Vec::new())
+    })
+    .unwrap();
     let now = tmtp_worker::home::Now { nanos: 1 };
     for bad in [newer, b"junk".to_vec()] {
         let left = Recovery { journal: vec![good.clone(), bad], receipts: Vec::new() };

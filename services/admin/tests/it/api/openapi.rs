@@ -82,6 +82,7 @@ async fn authorisation() {
             .replace("{uid}", "11111111111111111111111111111111")
             .replace("{provider}", "corp")
             .replace("{gateway}", "gw_00000000000000000000000000000001")
+            .replace("{msgid}", "18d75b8423f30000")
             .replace("{num}", "1")
             .replace("{alias}", "Some%20Alias")
             .replace("{name}", "Some%20Name")

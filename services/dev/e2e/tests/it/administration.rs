@@ -20,7 +20,12 @@ pub struct Person<'c> {
     key: &'static str,
 }
 
-impl Person<'_> {
+impl<'c> Person<'c> {
+    /// The same place with another key, which was saved in this file.
+    pub fn with_key(&self, key: &'static str) -> Person<'c> {
+        Person { key, ..*self }
+    }
+
     /// Runs `tmtpctl COMMAND --json …` with the key, and gives what the API answered.
     pub fn ask(&self, line: &str) -> Result<Value> {
         let (success, said) = self.run(line)?;
@@ -29,7 +34,7 @@ impl Person<'_> {
     }
 
     /// The complaint of a command that has to fail.
-    fn fail(&self, line: &str) -> Result<String> {
+    pub fn fail(&self, line: &str) -> Result<String> {
         let (success, said) = self.run(line)?;
         ensure!(!success, "{line} succeeds: {said}");
         Ok(said)
@@ -97,7 +102,7 @@ async fn a_site_is_made_suspended_and_resumed() -> Result<()> {
     assert_eq!(actions, ["site.resume", "site.suspend", "site.create"]);
 
     operator.ask("key create --name helper --role admin --site third.test --save helper")?;
-    let helper = Person { key: "helper", ..operator };
+    let helper = operator.with_key("helper");
     let seen = helper.ask("site list")?;
     assert_eq!(seen.as_array().map(Vec::len), Some(1), "{seen}");
     let refusal = helper.fail("site suspend third.test --reason no")?;
@@ -184,6 +189,25 @@ async fn the_daily_work() -> Result<()> {
         operator.ask(&format!("invite joined fourth.test {id}"))? == serde_json::json!([]),
         "somebody joined"
     );
+
+    let sent = ann.post("p3", &[&uid], "followed").await?;
+    ben.take(&"x".repeat(100)).await?;
+    ben.take("followed").await?;
+    let steps = |trace: &Value| -> Vec<String> {
+        let steps = trace["steps"].as_array().into_iter().flatten();
+        steps.filter_map(|step| step["step"].as_str().map(str::to_owned)).collect()
+    };
+    let acked = async || {
+        let trace = operator.ask(&format!("trace fourth.test {}", sent.msg_id)).ok()?;
+        (trace["devices"]["acked"] == 1).then_some(trace)
+    };
+    let trace = eventually(WAIT, "ben's ack to be in the trace", acked).await?;
+    for step in ["accepted", "committed", "queued", "sent", "acked"] {
+        ensure!(steps(&trace).iter().filter(|known| *known == step).count() == 1, "{step}: {trace}");
+    }
+    ensure!(!trace.to_string().contains("followed"), "{trace}");
+    let refusal = operator.fail("trace fourth.test 18d75b8423f30000")?;
+    ensure!(refusal.contains("older than traces are kept"), "{refusal}");
 
     let members = operator.ask("member list fourth.test --search of-the-fourth")?;
     ensure!(members.as_array().map(Vec::len) == Some(2), "{members}");

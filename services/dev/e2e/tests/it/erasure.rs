@@ -45,7 +45,22 @@ async fn delivered_messages_are_gone() -> Result<()> {
 
     tablet.ack(&last.id).await?;
     cluster.wait_until_erased().await?;
+    traces_say_nothing(&cluster).await?;
     cluster.passed()
+}
+
+/// What is left on purpose for some days are traces: of these messages, and without what they say.
+async fn traces_say_nothing(cluster: &Cluster) -> Result<()> {
+    let packs: Vec<Vec<u8>> =
+        sqlx::query_scalar("SELECT pack FROM trace_pack").fetch_all(&mut cluster.database().await?).await?;
+    assert!(!packs.is_empty(), "no trace is left");
+    for pack in packs {
+        for said in ["small", "xxxxxxxx"] {
+            let found = pack.windows(said.len()).any(|octets| octets == said.as_bytes());
+            assert!(!found, "a trace has what a message says");
+        }
+    }
+    Ok(())
 }
 
 /// Goal: what is committed leaves the streams, and what is not stays: when nothing is under way they are empty, up to the

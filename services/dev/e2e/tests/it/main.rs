@@ -24,6 +24,7 @@ mod graceful;
 mod hour;
 mod load;
 mod logins;
+mod message_trace;
 mod metrics;
 mod neighbours;
 mod nodes;

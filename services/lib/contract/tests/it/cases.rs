@@ -6,10 +6,13 @@ mod event;
 mod journal;
 mod message;
 mod older;
+mod trace;
 
 use std::array;
 
-use tmtp_contract::{CommandEntry, Error, EventEntry, JournalEntry, MessageRecord, Receipt, ReceiptPack};
+use tmtp_contract::{
+    CommandEntry, Error, EventEntry, JournalEntry, MessageRecord, Receipt, ReceiptPack, TracePack,
+};
 use tmtp_contract::{decode, encode};
 use tmtp_domain::{SecretHash, Uid};
 use uuid::Uuid;
@@ -22,6 +25,7 @@ pub enum Value {
     Journal(JournalEntry),
     Message(MessageRecord),
     Receipts(Vec<Receipt>),
+    Trace(TracePack),
 }
 
 impl Value {
@@ -32,6 +36,7 @@ impl Value {
             Self::Journal(entry) => encode(entry).unwrap(),
             Self::Message(record) => encode(record).unwrap(),
             Self::Receipts(receipts) => ReceiptPack::pack(receipts.iter()),
+            Self::Trace(pack) => encode(pack).unwrap(),
         }
     }
 
@@ -43,6 +48,7 @@ impl Value {
             Self::Journal(_) => Self::Journal(decode(octets)?),
             Self::Message(_) => Self::Message(decode(octets)?),
             Self::Receipts(_) => Self::Receipts(ReceiptPack::unpack(octets)),
+            Self::Trace(_) => Self::Trace(decode(octets)?),
         })
     }
 
@@ -73,7 +79,7 @@ pub struct Case {
 
 /// Every case of every version.
 pub fn all() -> Vec<Case> {
-    [command::cases(), event::cases(), journal::cases(), message::cases(), older::cases()]
+    [command::cases(), event::cases(), journal::cases(), message::cases(), trace::cases(), older::cases()]
         .into_iter()
         .flatten()
         .collect()

@@ -9,9 +9,9 @@ use proptest::option;
 use proptest::prelude::*;
 use tmtp_contract::{
     AdminAnswer, AdminChange, AdminOutcome, AdminRefusal, AdminRequest, Answer, Attach, AuditNote, Body,
-    BodyRef, Command, CommandEntry, Content, Credentials, DataInfo, Digest, Effect, Envelope, Event,
+    BodyRef, Command, CommandEntry, Content, Credentials, DataInfo, Digest, Effect, Ended, Envelope, Event,
     EventEntry, JournalEntry, LoginRefusal, Message, MessageRecord, NewPlace, Once, Receipt, ReceiptKey,
-    SetAway, Showing, VERSION,
+    SetAway, Showing, Step, StepKind, TracePack, VERSION,
 };
 use tmtp_domain::{
     Away, BodyId, Epoch, GatewayId, GroupAct, GroupEdit, GroupMode, GroupRule, Identity, InviteId, KeyId,
@@ -187,6 +187,7 @@ fn admin_request() -> BoxedStrategy<AdminRequest> {
         (uid(), text(), option::of(text()), option::of(any::<i64>()))
             .prop_map(|(uid, reason, notice, until)| AdminChange::Suspend { uid, reason, notice, until }),
         uid().prop_map(|uid| AdminChange::Online { uid }),
+        msg_id().prop_map(|id| AdminChange::Trace { id }),
         uid().prop_map(|uid| AdminChange::Erase { uid }),
         text().prop_map(|gid| AdminChange::DeleteGroup { gid }),
         (uid(), any::<bool>(), vec(text(), 0..3), vec(text(), 0..3))
@@ -231,6 +232,9 @@ fn admin_answer() -> BoxedStrategy<AdminAnswer> {
         member_status().prop_map(|status| AdminAnswer::Done { outcome: AdminOutcome::Member { status } }),
         any::<u32>().prop_map(|sessions| AdminAnswer::Done { outcome: AdminOutcome::Closed { sessions } }),
         Just(AdminAnswer::Done { outcome: AdminOutcome::Changed }),
+        (steps(), any::<(u32, u32)>()).prop_map(|(steps, (owed, acks))| AdminAnswer::Done {
+            outcome: AdminOutcome::Trace { pack: TracePack::new(&steps), owed, acks }
+        }),
         vec(node(), 0..3).prop_map(|nodes| AdminAnswer::Done { outcome: AdminOutcome::Online { nodes } }),
         vec(option::of(text()), 0..3)
             .prop_map(|refusals| AdminAnswer::Done { outcome: AdminOutcome::Places { refusals } }),
@@ -398,18 +402,45 @@ fn receipt() -> impl Strategy<Value = Receipt> {
     })
 }
 
+fn ended() -> impl Strategy<Value = Option<Ended>> {
+    prop::sample::select(vec![None, Some(Ended::Expired), Some(Ended::Returned)])
+}
+
+/// Any steps: at devices that are named or not, and by users.
+pub fn step() -> BoxedStrategy<Step> {
+    let kind = || prop::sample::select(StepKind::ALL.to_vec());
+    let device = (kind(), -9_i64..9_000, uid(), 0..i16::MAX).prop_map(|(kind, at_ms, uid, node)| Step {
+        gateway: (kind == StepKind::Sent).then_some(GatewayId(Uuid::from_u128(7))),
+        ..Step::at_device(kind, at_ms, uid, NodeNum(node))
+    });
+    let device = device.prop_map(|step| match step.kind {
+        StepKind::Queued | StepKind::Sent | StepKind::Acked | StepKind::Expired => step,
+        StepKind::Accepted | StepKind::Committed | StepKind::Returned => Step { devices: 0, ..step },
+    });
+    let many = (kind(), any::<i64>(), any::<u32>());
+    prop_oneof![device, many.prop_map(|(kind, at_ms, devices)| Step::at_devices(kind, at_ms, devices))]
+        .boxed()
+}
+
+/// Steps in the order of their messages.
+pub fn steps() -> BoxedStrategy<Vec<(MsgId, Step)>> {
+    let steps = vec((prop_oneof![0..9_u64, any::<u64>()].prop_map(MsgId), step()), 0..40);
+    steps
+        .prop_map(|mut steps| {
+            steps.sort_by_key(|(id, _)| *id);
+            steps
+        })
+        .boxed()
+}
+
 fn effect() -> BoxedStrategy<Effect> {
     let owed = (uid(), vec(node(), 0..4)).prop_map(|(uid, nodes)| Owed { uid, nodes });
     let site = || uuid().prop_map(SiteId);
     prop_oneof![
-        (site(), message().prop_map(Arc::new), vec(owed, 0..4))
-            .prop_map(|(site, message, owed)| Effect::Queued { site, message, owed }),
-        (site(), uid(), node(), vec(msg_id(), 0..4)).prop_map(|(site, uid, node, ids)| Effect::Acked {
-            site,
-            uid,
-            node,
-            ids
-        }),
+        (site(), message().prop_map(Arc::new), vec(owed, 0..4), option::of(node()))
+            .prop_map(|(site, message, owed, node)| Effect::Queued { site, message, owed, node }),
+        (site(), uid(), node(), vec(msg_id(), 0..4), ended())
+            .prop_map(|(site, uid, node, ids, ended)| Effect::Acked { site, uid, node, ids, ended }),
         (site(), uid(), node(), node()).prop_map(|(site, uid, from, to)| Effect::Copied {
             site,
             uid,
@@ -427,7 +458,10 @@ pub fn value() -> BoxedStrategy<Value> {
     prop_oneof![
         command_entry().prop_map(Value::Command),
         event_entry().prop_map(Value::Event),
-        vec(effect(), 0..5).prop_map(|effects| Value::Journal(JournalEntry::new(effects))),
+        (vec(effect(), 0..5), option::of(any::<i64>())).prop_map(|(effects, at_ms)| Value::Journal(
+            JournalEntry { at_ms, ..JournalEntry::new(effects) }
+        )),
+        steps().prop_map(|steps| Value::Trace(TracePack::new(&steps))),
         message().prop_map(|message| Value::Message(MessageRecord { v: VERSION, message })),
         vec(receipt(), 0..5).prop_map(Value::Receipts),
     ]

@@ -7,8 +7,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use tmtp_contract::{
-    AdminAnswer, AdminChange, AdminOutcome, AdminRefusal, Answer, Body, Command, Content, Effect, Event,
-    LoginRefusal, Message, VERSION, Versioned,
+    AdminAnswer, AdminChange, AdminOutcome, AdminRefusal, Answer, Body, Command, Content, Effect, Ended,
+    Event, LoginRefusal, Message, StepKind, VERSION, Versioned,
 };
 use tmtp_domain::{GroupAct, GroupEdit, OhiAct, RecipientKind};
 
@@ -98,6 +98,7 @@ fn golden_folders_tell_the_version() {
             Value::Event(entry) => entry.version(),
             Value::Journal(entry) => entry.version(),
             Value::Message(record) => record.version(),
+            Value::Trace(pack) => pack.version(),
             // Receipts carry no version; a new packing would be a new column.
             Value::Receipts(_) => 1,
         };
@@ -134,12 +135,12 @@ variants!(Command {
     Acks { .. }
 });
 variants!(AdminChange {
-    SiteChanged, MemberStatus { .. }, Suspend { .. }, Online { .. }, DropQueue { .. }, RevokeNode { .. },
+    SiteChanged, MemberStatus { .. }, Suspend { .. }, Online { .. }, Trace { .. }, DropQueue { .. }, RevokeNode { .. },
     AddAlias { .. }, DropAlias { .. }, Reserve { .. }, Release { .. }, Places { .. }, Decide { .. }, Erase { .. },
     DeleteGroup { .. }, GroupRule { .. }, MemberFlags { .. }, Disconnect { .. }
 });
 variants!(AdminAnswer { Done { .. }, Refused { .. } });
-variants!(AdminOutcome { Site, Member { .. }, Changed, Online { .. }, Places { .. }, Closed { .. } });
+variants!(AdminOutcome { Site, Member { .. }, Changed, Online { .. }, Places { .. }, Trace { .. }, Closed { .. } });
 variants!(AdminRefusal { NotFound, Conflict, Invalid, Reused, Internal });
 variants!(GroupEdit { Join { .. }, Alias { .. }, Drop { .. } });
 variants!(GroupAct { Invite, Join, Alias, Drop });
@@ -162,6 +163,8 @@ variants!(LoginRefusal {
     RegistrationFailed
 });
 variants!(Effect { Queued { .. }, Acked { .. }, Copied { .. }, Dropped { .. }, Receipt(_) });
+variants!(StepKind { Accepted, Committed, Queued, Sent, Acked, Expired, Returned });
+variants!(Ended { Expired, Returned });
 variants!(Content {
     Delivery { .. }, Login, NewAlias { .. }, NewNode { .. }, Notify { .. }, Ping { .. }, Invite { .. },
     Member { .. }, OhiEdit { .. }
@@ -183,9 +186,17 @@ impl Seen {
                 entry.commands.iter().for_each(|envelope| self.command(&envelope.command));
             }
             Value::Event(entry) => entry.events.iter().for_each(|event| self.event(event)),
-            Value::Journal(entry) => entry.effects.iter().for_each(|effect| self.note("journal", effect)),
+            Value::Journal(entry) => {
+                for effect in &entry.effects {
+                    self.note("journal", effect);
+                    if let Effect::Acked { ended: Some(ended), .. } = effect {
+                        self.note("journal", ended);
+                    }
+                }
+            }
             Value::Message(record) => self.message(&record.message),
             Value::Receipts(_) => {}
+            Value::Trace(pack) => pack.steps().for_each(|(_, step)| self.note("trace", &step.kind)),
         }
     }
 
@@ -263,6 +274,8 @@ fn golden_cases_cover_every_variant() {
     seen.assert_all::<AdminOutcome>("event");
     seen.assert_all::<AdminRefusal>("event");
     seen.assert_all::<Effect>("journal");
+    seen.assert_all::<Ended>("journal");
+    seen.assert_all::<StepKind>("trace");
     seen.assert_all::<Content>("message");
     seen.assert_all::<GroupAct>("message");
     seen.assert_all::<Body>("message");

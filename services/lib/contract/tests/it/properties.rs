@@ -2,10 +2,10 @@
 //! It must never depend on a particular encoding; that is in the golden files.
 
 use proptest::prelude::*;
-use tmtp_contract::{Body, MessageRecord, ReceiptPack};
+use tmtp_contract::{Body, MessageRecord, ReceiptPack, TracePack};
 
 use crate::cases::Value;
-use crate::generate::{message, value};
+use crate::generate::{message, steps, value};
 
 proptest! {
     /// Goal: nothing is lost on the way. Method: encode any value and decode it again.
@@ -28,6 +28,18 @@ proptest! {
         let row = Value::Message(record.clone());
         prop_assert_eq!(row.decode_alike(&row.encode()).unwrap(), row);
         prop_assert_eq!(record.join(inline), message);
+    }
+
+    /// Goal: each message of a pack has its own steps, in their order. Method: pack any steps, few enough of each message
+    /// to be listed, and look for each message.
+    #[test]
+    fn steps_come_back(steps in steps()) {
+        let pack = TracePack::new(&steps);
+        prop_assert_eq!(pack.steps().collect::<Vec<_>>(), steps.clone());
+        for (id, _) in &steps {
+            let own = steps.iter().filter(|(of, _)| of == id).map(|(_, step)| *step);
+            prop_assert_eq!(pack.steps_of(*id), own.collect::<Vec<_>>());
+        }
     }
 
     /// Goal: a row of receipts that was cut loses whole receipts only. Method: unpack any octets, pack the result, and

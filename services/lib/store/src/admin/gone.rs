@@ -116,6 +116,7 @@ pub(crate) async fn erase_gone(
                 "DELETE FROM group_member WHERE site_id = $1 AND uid = $2",
                 "DELETE FROM name WHERE site_id = $1 AND uid = $2",
                 "DELETE FROM node WHERE site_id = $1 AND uid = $2",
+                "DELETE FROM trace_drop WHERE site_id = $1 AND uid = $2",
                 "DELETE FROM member WHERE site_id = $1 AND uid = $2",
             ] {
                 sqlx::query(statement).bind(site.0).bind(uid.0.as_slice()).execute(&mut **tx).await?;

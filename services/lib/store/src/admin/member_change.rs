@@ -6,6 +6,7 @@ use sqlx::{Postgres, Transaction};
 use tmtp_domain::{KeyId, MemberStatus, NodeNum, SiteId, Uid};
 use uuid::Uuid;
 
+use crate::trace::note_drop;
 use crate::{Change, Error};
 
 /// Why a member may not log in.
@@ -28,7 +29,12 @@ pub(crate) async fn change_member(
         Change::MemberStatus { site, uid, status } => set_status(*site, *uid, *status, tx).await,
         Change::Suspended { site, uid, suspension } => suspend(*site, *uid, suspension, tx).await,
         Change::NodeRevoked { site, uid, num } => revoke(*site, *uid, *num, tx).await,
-        Change::DropInbox { site, uid, node } => drop_inbox(*site, *uid, *node, tx).await,
+        Change::DropInbox { site, uid, node, trace } => {
+            if let Some(dropped) = trace {
+                note_drop((*site, *uid, *node), *dropped, tx).await?;
+            }
+            drop_inbox(*site, *uid, *node, tx).await
+        }
         Change::NameReserved { site, name } => {
             let query =
                 "INSERT INTO name (site_id, name, reserved_at) VALUES ($1, $2, now()) ON CONFLICT DO NOTHING";

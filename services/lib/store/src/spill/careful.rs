@@ -12,6 +12,7 @@ use super::{
     write_receipts,
 };
 use crate::Error;
+use crate::trace::write_traces;
 
 /// Writes what the database takes of a spill.
 pub(super) async fn write(
@@ -29,6 +30,14 @@ pub(super) async fn write(
         Err(error) => {
             attempt.rollback().await?;
             spilled.refused.push(Refused { part: Part::Receipts, error: about_data(error)? });
+        }
+    }
+    let mut attempt = db.begin().await?;
+    match write_traces(&spill.traces, commits, &mut attempt).await {
+        Ok(()) => attempt.commit().await?,
+        Err(error) => {
+            attempt.rollback().await?;
+            spilled.refused.push(Refused { part: Part::Traces, error: about_data(error)? });
         }
     }
     Ok(spilled)

@@ -19,3 +19,4 @@ mod rig;
 mod rows;
 mod schema;
 mod sites;
+mod trace;

@@ -389,6 +389,7 @@ async fn a_poisonous_message_is_parked() {
         receipts: Some((1_000, b"pack".to_vec())),
         forget_receipts_before_ms: 0,
         usage: Vec::new(),
+        traces: Vec::new(),
     };
     let error = rig.spill(&shards[0], &spill).await.unwrap_err();
     assert!(matches!(&error, CommitError::Store(error) if error.is_about_data()), "{error:?}");

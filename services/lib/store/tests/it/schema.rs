@@ -41,6 +41,8 @@ const TABLES: &[&str] = &[
     "site_certificate",
     "site_domain",
     "site_policy_history",
+    "trace_drop",
+    "trace_pack",
     "usage_day",
     "worker",
 ];

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tmtp_contract::{AdminOutcome, Effect};
 use tmtp_domain::{NodeNum, SiteId, Uid};
-use tmtp_store::Change;
+use tmtp_store::{Change, DropReason};
 
 use super::super::{Home, NodeKey};
 use super::{Changed, Refused};
@@ -48,7 +48,7 @@ impl Home {
     ) -> Result<Changed, Refused> {
         let key = self.existing_node(site, uid, node)?;
         self.close_sessions(|node| node == key, QUEUE_DROPPED);
-        self.forget_queue(key);
+        self.forget_queue(key, Some(DropReason::Admin));
         Ok(Changed::new(AdminOutcome::Changed))
     }
 
@@ -58,17 +58,19 @@ impl Home {
             member.revoke(node);
         }
         self.close_sessions(|node| node == key, REVOKED);
-        self.forget_queue(key);
+        self.forget_queue(key, Some(DropReason::Revoked));
         self.changes.push(Change::NodeRevoked { site, uid, num: node });
         Ok(Changed::new(AdminOutcome::Changed).after(&json!({ "revoked": node.0 })))
     }
 
-    /// Forgets what a node is owed, in memory, journal and rows. It must have no session: that knows what was sent.
-    pub(in super::super) fn forget_queue(&mut self, key: NodeKey) {
+    /// Forgets what a node is owed, in memory, journal and rows. It must have no session: that knows what was sent. The
+    /// trace says why, if there is a reason for it.
+    pub(in super::super) fn forget_queue(&mut self, key: NodeKey, reason: Option<DropReason>) {
         self.drop_queue(key);
         let NodeKey { site, uid, node } = key;
         self.effects.push(Effect::Dropped { site, uid, node });
-        self.changes.push(Change::DropInbox { site, uid, node });
+        let trace = reason.and_then(|reason| self.trace_drop(reason));
+        self.changes.push(Change::DropInbox { site, uid, node, trace });
     }
 
     fn existing_node(&self, site: SiteId, uid: Uid, node: NodeNum) -> Result<NodeKey, Refused> {

@@ -30,7 +30,8 @@ impl Home {
         self.changes.retain(|change| !change.is_about_member(site, uid));
         self.close_sessions(|node| node.site == site && node.uid == uid, MEMBER_ERASED);
         for &node in &nodes {
-            self.forget_queue(NodeKey { site, uid, node });
+            // The trace keeps nothing of who is erased.
+            self.forget_queue(NodeKey { site, uid, node }, None);
         }
         self.members.remove(&(site, uid));
         for ((place, _), group) in &mut self.groups {

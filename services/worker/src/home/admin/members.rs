@@ -3,7 +3,7 @@
 use serde_json::json;
 use tmtp_contract::AdminOutcome;
 use tmtp_domain::{MemberStatus, NodeNum, SiteId, Uid};
-use tmtp_store::{Change, Suspension};
+use tmtp_store::{Change, DropReason, Suspension};
 
 use super::super::{Home, NodeKey};
 use super::{Changed, Refused};
@@ -37,7 +37,7 @@ impl Home {
             MemberStatus::Deactivated | MemberStatus::Pending => {
                 self.close_member(site, uid, MEMBER_DEACTIVATED);
                 for node in nodes {
-                    self.forget_queue(NodeKey { site, uid, node });
+                    self.forget_queue(NodeKey { site, uid, node }, Some(DropReason::Deactivated));
                 }
             }
         }

@@ -19,7 +19,7 @@ pub struct Needs<'c> {
 impl<'c> Needs<'c> {
     pub fn of(change: &'c AdminChange) -> Self {
         match change {
-            AdminChange::SiteChanged => Self::default(),
+            AdminChange::SiteChanged | AdminChange::Trace { .. } => Self::default(),
             AdminChange::MemberStatus { uid, .. }
             | AdminChange::Suspend { uid, .. }
             | AdminChange::Online { uid }

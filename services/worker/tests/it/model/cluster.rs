@@ -32,6 +32,7 @@ const LIMITS: Limits = Limits {
     dedupe_window: Duration::from_hours(1),
     receipts_max: 10_000,
     members_max: 1,
+    traces: true,
 };
 /// Users, who stay the same for the whole case. More of them, or more nodes, would only meet less often.
 const USERS: u8 = 3;
@@ -378,7 +379,7 @@ impl<'d> Cluster<'d> {
     /// Gives sessions what waits for them.
     async fn feed(&mut self) {
         loop {
-            let (sessions, requests): (Vec<_>, Vec<_>) = self.home.feed().into_iter().unzip();
+            let (sessions, requests): (Vec<_>, Vec<_>) = self.home.feed(self.now).into_iter().unzip();
             if requests.is_empty() {
                 return;
             }

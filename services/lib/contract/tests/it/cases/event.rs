@@ -213,6 +213,13 @@ fn admin() -> Vec<Case> {
             AdminAnswer::Done { outcome: AdminOutcome::Closed { sessions: 3 } },
         ),
         answered(
+            "v1/event/admin_trace",
+            "steps of a message that are not in rows yet",
+            AdminAnswer::Done {
+                outcome: AdminOutcome::Trace { pack: super::trace::pack(), owed: 2, acks: 1 },
+            },
+        ),
+        answered(
             "v1/event/admin_changed",
             "an admin's change was committed",
             AdminAnswer::Done { outcome: AdminOutcome::Changed },

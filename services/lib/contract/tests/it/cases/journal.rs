@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tmtp_contract::{Body, Effect, JournalEntry, Receipt, ReceiptKey};
+use tmtp_contract::{Body, Effect, Ended, JournalEntry, Receipt, ReceiptKey};
 use tmtp_domain::{MsgId, NodeNum, Owed, Posted, SiteId};
 
 use super::message::message;
 use super::{Case, Value, counting, uid, uuid, written};
 
 pub(super) fn entry(effects: Vec<Effect>) -> JournalEntry {
-    JournalEntry { v: 1, effects }
+    JournalEntry { v: 1, effects, at_ms: None }
 }
 
 pub(super) fn cases() -> Vec<Case> {
@@ -25,6 +25,11 @@ pub(super) fn cases() -> Vec<Case> {
         "v1/journal/dropped",
         "what a node is owed is forgotten",
         Value::Journal(entry(vec![dropped])),
+    ));
+    cases.push(written(
+        "v1/journal/traced",
+        "a message for nobody, and one that has waited too long, with what their traces need",
+        Value::Journal(JournalEntry { at_ms: Some(1_790_000_000_001), ..entry(traced()) }),
     ));
     cases.push(written("v1/journal/none", "an entry without effects", Value::Journal(entry(Vec::new()))));
     cases.push(written(
@@ -49,6 +54,7 @@ fn effects() -> Vec<(&'static str, &'static str, Effect)> {
                     Owed { uid: uid(0x40), nodes: vec![NodeNum(1), NodeNum(100)] },
                     Owed { uid: uid(0x50), nodes: vec![NodeNum(2)] },
                 ],
+                node: None,
             },
         ),
         (
@@ -59,6 +65,7 @@ fn effects() -> Vec<(&'static str, &'static str, Effect)> {
                 uid: uid(0x40),
                 node: NodeNum(2),
                 ids: vec![MsgId(1_790_000_000_000_000_000), MsgId(1_790_000_000_000_000_001)],
+                ended: None,
             },
         ),
         (
@@ -72,6 +79,24 @@ fn effects() -> Vec<(&'static str, &'static str, Effect)> {
             "the memory of an edit, which has no message id",
             Effect::Receipt(edit_receipt()),
         ),
+    ]
+}
+
+fn traced() -> Vec<Effect> {
+    let site = SiteId(uuid(0x20));
+    let id = MsgId(1_790_000_000_000_000_000);
+    let gone = |node, ended| Effect::Acked {
+        site,
+        uid: uid(0x40),
+        node: NodeNum(node),
+        ids: vec![id],
+        ended: Some(ended),
+    };
+    let message = Arc::new(message(Body::Empty));
+    vec![
+        Effect::Queued { site, message, owed: Vec::new(), node: Some(NodeNum(2)) },
+        gone(1, Ended::Returned),
+        gone(2, Ended::Expired),
     ]
 }
 

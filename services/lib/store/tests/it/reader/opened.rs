@@ -94,7 +94,7 @@ pub const OPENED: &[(&str, &[&str])] = &[
             "uid",
         ],
     ),
-    ("message", &["msg_id", "queued_at", "site_id"]),
+    ("message", &["msg_id", "owed", "queued_at", "site_id"]),
     ("name", &["created_at", "name", "reserved_at", "site_id", "uid"]),
     ("node", &["created_at", "label", "last_seen_at", "num", "revoked_at", "site_id", "uid"]),
     ("oidc_provider", &["changed_at", "config", "created_at", "provider_id", "site_id"]),
@@ -136,6 +136,8 @@ pub const OPENED: &[(&str, &[&str])] = &[
     ),
     ("site_domain", &["domain", "site_id"]),
     ("site_policy_history", &["changed_at", "key_id", "policy", "site_id", "version"]),
+    ("trace_drop", &["dropped_at", "msg_id", "node", "reason", "site_id", "uid"]),
+    ("trace_pack", &["first_id", "last_id", "pack", "seq", "site_id", "span", "until_ms"]),
     ("usage_day", &["day", "messages", "octets", "site_id"]),
     ("worker", &["lease_until", "worker_id"]),
 ];

@@ -41,6 +41,8 @@ const OF_A_SITE: &str = r#"
     INSERT INTO body (site_id, body_id, len, chunk) VALUES ('SITE', 'SITE', 1, 1);
     INSERT INTO body_chunk (site_id, body_id, seq, octets) VALUES ('SITE', 'SITE', 0, 'x');
     INSERT INTO usage_day VALUES ('SITE', '2026-11-26', 1, 2);
+    INSERT INTO trace_pack VALUES ('SITE', 7, 1, 5000, 1, 9, 'x');
+    INSERT INTO trace_drop VALUES ('SITE', UID, 1, 9, 'quiet');
     INSERT INTO invite (site_id, invite_id, code_hash, groups, max_uses, pending)
         VALUES ('SITE', '00000000-0000-0000-0000-000000000003', HASH, '{group}', 2, 1);
     INSERT INTO invite_use (site_id, invite_id, uid, state)

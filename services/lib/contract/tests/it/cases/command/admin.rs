@@ -1,7 +1,7 @@
 //! Changes that admins ask for.
 
 use tmtp_contract::{AdminChange, AdminRequest, AuditNote, Command, NewPlace, Once, SetAway};
-use tmtp_domain::{Away, GroupMode, GroupRule, KeyId, MemberStatus, NodeNum, RequestId};
+use tmtp_domain::{Away, GroupMode, GroupRule, KeyId, MemberStatus, MsgId, NodeNum, RequestId};
 
 use super::super::{Case, counting, uid, uuid};
 use super::one;
@@ -84,6 +84,11 @@ fn places() -> Vec<Case> {
             "v1/command/admin_online",
             "which nodes have a session?",
             asked(AdminChange::Online { uid: uid(0x40) }),
+        ),
+        one(
+            "v1/command/admin_trace",
+            "which steps of a message are not in rows yet?",
+            asked(AdminChange::Trace { id: MsgId(1_790_000_000_000_000_000) }),
         ),
         one(
             "v1/command/admin_drop_queue",
