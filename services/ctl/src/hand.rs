@@ -28,7 +28,7 @@ async fn log_in(server: &Server, credentials: &Credentials) -> anyhow::Result<(C
 }
 
 /// A name for a request. Random, because a server takes a repeated one for a repeated request.
-fn request_id() -> anyhow::Result<String> {
+pub(crate) fn request_id() -> anyhow::Result<String> {
     let mut octets = [0; 8];
     getrandom::fill(&mut octets).context("get random octets")?;
     Ok(format!("tmtpctl-{}", HEXLOWER.encode(&octets)))

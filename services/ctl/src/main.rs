@@ -11,6 +11,7 @@ mod cluster;
 mod conform;
 mod credentials;
 mod database;
+mod delivery;
 mod demo;
 mod hand;
 mod invite;
@@ -62,6 +63,8 @@ enum Command {
     Certificate(certificate::Certificate),
     /// Show on a running cluster what it does: two people, three devices, two gateways, one attachment
     Demo(demo::Demo),
+    /// Check a deployment: two new accounts exchange messages, and are erased; exit code 1 if they cannot
+    CheckDelivery(delivery::CheckDelivery),
     /// Test any TMTP server against the protocol: a line for each case, and exit code 1 if one fails
     Conform(conform::Conform),
     /// Make a new user at a server
@@ -107,6 +110,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Audit(audit) => audit.run().await,
         Command::Certificate(certificate) => certificate.run(),
         Command::Demo(demo) => Box::pin(demo.run()).await,
+        Command::CheckDelivery(check) => Box::pin(check.run()).await,
         Command::Conform(conform) => Box::pin(conform.run()).await,
         Command::Register(register) => register.run().await,
         Command::Login(login) => login.run().await,
@@ -133,7 +137,7 @@ mod tests {
         Cli::command().debug_assert();
     }
 
-    /// Goal: what the scripts of the local cluster call is understood; method: parse their lines.
+    /// Goal: what the scripts of the local cluster and the chart call is understood; method: parse their lines.
     #[test]
     fn the_scripts_lines_are_understood() {
         for line in [
@@ -145,6 +149,10 @@ mod tests {
             "tmtpctl bootstrap key --database-url postgres://h/d --key-file f --name first",
             "tmtpctl certificate --out tls --name default --domain localhost --domain *.postern.test --domain 127.0.0.1",
             "tmtpctl demo --gateways 127.0.0.1:1,127.0.0.1:2 --database-url postgres://h/d",
+            "tmtpctl migrate --database-url postgres://h/d --wait 300 --shards 64",
+            "tmtpctl bootstrap site --database-url postgres://h/d --if-unclaimed --name N --domain a --registration invite",
+            "tmtpctl bootstrap key --database-url postgres://h/d --name operator --key-file f",
+            "tmtpctl check-delivery --api http://h:1 --token-file f --server h:443 --domain d.r.invalid --insecure",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
         }

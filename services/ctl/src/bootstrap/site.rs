@@ -28,12 +28,18 @@ pub(crate) struct Site {
     /// Succeed, and change nothing, when a site with these domains exists
     #[arg(long, visible_alias = "if-absent")]
     if_missing: bool,
+    /// Succeed, and change nothing, when any of these domains belongs to a site, whatever has become of that since
+    #[arg(long, conflicts_with = "if_missing")]
+    if_unclaimed: bool,
 }
 
 impl Site {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let store = self.database.open().await?;
         if self.if_missing && self.exists(&store).await? {
+            return Ok(());
+        }
+        if self.if_unclaimed && self.is_claimed(&store).await? {
             return Ok(());
         }
         let site = CreateSite {
@@ -46,12 +52,24 @@ impl Site {
             Ok(shard) => println!("site {} in shard {shard} is made", site.id),
             // Somebody else was faster.
             Err(CreateSiteError::DomainTaken) if self.if_missing && self.exists(&store).await? => {}
+            Err(CreateSiteError::DomainTaken) if self.if_unclaimed && self.is_claimed(&store).await? => {}
             Err(CreateSiteError::DomainTaken) => {
                 bail!("one of the domains belongs to a site already; `tmtpctl site list` shows which")
             }
             Err(CreateSiteError::Store(error)) => return Err(error).context("make the site"),
         }
         Ok(())
+    }
+
+    /// Whether a site has any of the domains. Deployment tools ask after each upgrade; admins may have changed the site since.
+    async fn is_claimed(&self, store: &Store) -> anyhow::Result<bool> {
+        for domain in &self.domains {
+            if let Some(site) = store.site_by_domain(domain).await.context("look for the site")? {
+                println!("{domain} belongs to site {} already; nothing is changed", site.id);
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether one site has all the domains. That several have some of them is an error: the caller means something

@@ -1,13 +1,14 @@
 //! The commands that work on the database.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use tmtp_domain::{KeySecret, Registration, Role};
 use tmtp_store::Store;
-use tmtp_testkit::fresh_database;
+use tmtp_testkit::{Postgres, fresh_database};
 
 /// Runs `tmtpctl` with the words of `line`, and the database in the environment.
 fn tmtpctl(url: &str, line: &str) -> Output {
@@ -73,6 +74,11 @@ fn migrate_and_make_sites() {
     assert!(succeed(&url, &format!("{create} --if-missing")).contains(&id));
     let more = fail(&url, &format!("{create} --domain new.example.org --if-missing"), 1);
     assert!(more.contains("new.example.org is not one of its domains"), "{more}");
+    let kept = succeed(&url, &format!("{create} --domain new.example.org --if-unclaimed"));
+    assert!(kept.contains(&id) && kept.contains("nothing is changed"), "{kept}");
+    let other = "bootstrap site --name Two --domain two.example.org --registration closed --if-unclaimed";
+    assert!(succeed(&url, other).contains("is made"));
+    assert!(succeed(&url, other).contains("nothing is changed"));
 }
 
 /// Goal: the first key is made once, and where it goes nobody else can read it; method: make it into a file, make it
@@ -186,4 +192,28 @@ fn complaints() {
     let complaint = fail(url, "bootstrap site --name N --domain 127.0.0.1 --registration open", 2);
     assert!(complaint.contains("host name") && !complaint.contains("secret-word"), "{complaint}");
     assert!(!succeed(url, "bootstrap site --help").contains("secret-word"));
+}
+
+/// Goal: a migration that is told to wait goes on as soon as the database is there, and gives up when it does not come;
+/// method: a server that starts again after the first complaint, and one that never does.
+#[test]
+fn a_migration_waits_for_the_database() {
+    let server = Postgres::start().expect("a server");
+    server.create_database("later").expect("a database");
+    server.stop().expect("it stops");
+    let mut migration = Command::new(env!("CARGO_BIN_EXE_tmtpctl"))
+        .args(["migrate", "--wait", "120"])
+        .env("DATABASE_URL", server.url("later"))
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let mut complaints = BufReader::new(migration.stderr.take().expect("a pipe")).lines();
+    let first = complaints.next().expect("a complaint").expect("it is text");
+    assert!(first.starts_with("waiting: "), "{first}");
+    server.start_again().expect("it starts");
+    complaints.for_each(drop);
+    assert!(migration.wait().expect("it ends").success());
+    let complaint = fail("postgres://someone@127.0.0.1:1/nothing", "migrate --wait 2", 1);
+    assert!(complaint.contains("waiting: ") && complaint.contains("error: "), "{complaint}");
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Output, Stdio};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use tmtp_e2e::{Image, PROGRAMS, Setup};
 
 /// Runs a program of the image to its end, with this in its environment.
@@ -14,6 +14,22 @@ fn run(image: &Image, program: &str, words: &[&str], environment: &[(&str, &str)
 
 fn text(octets: &[u8]) -> String {
     String::from_utf8_lossy(octets).into_owned()
+}
+
+/// Goal: what is laid out here is what the image has. Method: read the file that the image is made from.
+#[test]
+fn the_image_has_these_programs() -> Result<()> {
+    let made_from = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../deploy/Dockerfile"))?;
+    let mut installed =
+        made_from.lines().filter_map(|line| line.split_once("--target-directory /image/usr/local/bin "));
+    let (_, names) = installed.next().context("it installs no programs")?;
+    assert_eq!(names.trim_end_matches('\\').split_whitespace().collect::<Vec<_>>(), PROGRAMS);
+    let (_, image) = made_from.rsplit_once("\nFROM ").context("it has no stages")?;
+    for part in ["scratch\n", "\nUSER 65532:65532\n", "\nCOPY --from=build /image/ /\n"] {
+        ensure!(image.contains(part), "no {part:?} in its last stage");
+    }
+    ensure!(made_from.contains(" -o 65532 -g 65532 /image/var/lib/postern "), "its volumes are elsewhere");
+    Ok(())
 }
 
 /// Goal: the image needs nothing that it does not have: every program runs from it as an account that owns nothing and may

@@ -48,7 +48,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// Ours that never ship; they may use whatever they test.
-const FREE: &[&str] = &[TESTKIT, "tmtp-e2e", "xtask", "tmtp-fuzz"];
+const FREE: &[&str] = &[TESTKIT, "tmtp-chart", "tmtp-e2e", "xtask", "tmtp-fuzz"];
 
 pub(crate) fn check(tree: &Tree) -> Vec<Problem> {
     tree.manifests().flat_map(check_manifest).collect()
