@@ -1,6 +1,7 @@
 //! A running cluster. Its parts end in the order in which they are declared: programs before the databases below them.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -12,7 +13,7 @@ use tmtp_testkit::{Postgres, Redis, eventually};
 use uuid::Uuid;
 
 use crate::turns::Turn;
-use crate::{Certificates, Gateway, Program, Streams, WAIT, streams};
+use crate::{Certificates, Gateway, Image, Program, Streams, WAIT, streams};
 
 /// The database of the cluster.
 pub(crate) const DATABASE: &str = "postern";
@@ -25,6 +26,7 @@ pub struct Cluster {
     pub(crate) gateways: Vec<Door>,
     pub(crate) workers: Vec<Program>,
     pub(crate) admin: Option<Program>,
+    pub(crate) image: Option<Arc<Image>>,
     /// For what tests look up in the database.
     pub store: Store,
     /// The streams. Tests may stop it.
@@ -83,6 +85,14 @@ impl Cluster {
     pub fn admin_url(&self) -> Result<String> {
         let address = self.admin()?.setting("listen.address").context("an admin server without address")?;
         Ok(format!("http://{address}"))
+    }
+
+    /// What its programs are run from.
+    ///
+    /// # Errors
+    /// When the cluster was set up without.
+    pub fn image(&self) -> Result<&Image> {
+        self.image.as_deref().context("this cluster does not run from an image")
     }
 
     /// Where clients connect: the gateways' addresses.

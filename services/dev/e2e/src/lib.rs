@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`Setup`], [`Cluster`] | which programs run, with which settings, and the databases below them |
 //! | [`Program`] | one process of ours: start, kill, pause, memory, metrics |
+//! | [`Image`] | the programs as the container image has them |
 //! | [`Gateway`], [`Link`] | a client's view: who connects where, and what comes |
 //! | [`Streams`] | what is in Redis, seen from outside |
 //! | [`Certificates`] | what the gateways show to their clients |
@@ -21,6 +22,7 @@ mod certificates;
 mod cluster;
 mod gateway;
 mod http;
+mod image;
 mod link;
 mod program;
 mod pure;
@@ -34,6 +36,7 @@ pub use binaries::find as binary;
 pub use certificates::Certificates;
 pub use cluster::Cluster;
 pub use gateway::Gateway;
+pub use image::{Image, PROGRAMS};
 pub use link::{Delivery, End, Link, WAIT, barrier, end_of, post};
 pub use program::Program;
 pub use pure::Pure;

@@ -16,7 +16,7 @@ use tmtp_chassis::logs::PANIC;
 use tmtp_testkit::{eventually, free_port};
 
 use crate::watchdog::Watchdog;
-use crate::{binaries, http};
+use crate::{Image, binaries, http};
 
 /// A debug build on a loaded machine; an idle one is ready within a second.
 const START_DEADLINE: Duration = Duration::from_mins(1);
@@ -28,7 +28,8 @@ const TAIL: usize = 40;
 /// A program that was started at least once.
 pub struct Program {
     name: String,
-    binary: PathBuf,
+    binary: &'static str,
+    image: Option<Arc<Image>>,
     /// The cluster's folder, which marks the process as the cluster's.
     folder: PathBuf,
     environment: Vec<(String, String)>,
@@ -47,6 +48,8 @@ pub(crate) struct Plan {
     pub(crate) environment: Vec<(String, String)>,
     /// The cluster's.
     pub(crate) folder: PathBuf,
+    /// Where the binary is taken from, unless from where it was built.
+    pub(crate) image: Option<Arc<Image>>,
     /// The cluster's.
     pub(crate) watchdog: Arc<Watchdog>,
 }
@@ -58,7 +61,8 @@ impl Program {
         let mut environment = plan.environment;
         environment.push(("TMTP_MONITOR__ADDRESS".to_owned(), monitor.to_string()));
         let program = Self {
-            binary: binaries::find(plan.binary)?,
+            binary: plan.binary,
+            image: plan.image,
             name: plan.name,
             folder: plan.folder,
             environment,
@@ -189,6 +193,15 @@ impl Program {
         fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
+    /// Checks that the running process is what the image's should be.
+    ///
+    /// # Errors
+    /// With what is different, or when it does not run from an image.
+    pub fn check_as_image(&self) -> Result<()> {
+        let image = self.image.as_ref().with_context(|| format!("{} is not the image's", self.name))?;
+        image.check(self.pid()?, self.binary, &self.log_path()).with_context(|| self.name.clone())
+    }
+
     /// The end of it.
     pub fn log_tail(&self) -> String {
         let text = self.log();
@@ -209,21 +222,26 @@ impl Program {
         let config = self.folder.join(format!("{}.toml", self.name));
         File::create(&config).context("make the configuration file")?;
         let log = File::options().create(true).append(true).open(self.log_path()).context("open the log")?;
-        let child = Command::new(&self.binary)
+        let mut command = match &self.image {
+            Some(image) => image.command(self.binary),
+            None => Command::new(binaries::find(self.binary)?),
+        };
+        if self.image.is_none() {
+            command.current_dir(&self.folder).env_clear();
+        }
+        let child = command
             // Nothing but this marks the process as ours, for the watchdog.
             .arg("--config")
             .arg(&config)
             .arg("run")
-            .env_clear()
             .envs(["PATH", "RUST_BACKTRACE"].iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .current_dir(&self.folder)
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("share the log")?)
             .stderr(log)
             .process_group(0)
             .spawn()
-            .with_context(|| format!("start {}", self.binary.display()))?;
+            .with_context(|| format!("start {}", self.binary))?;
         self.watchdog.watch(child.id())?;
         *self.child() = Some(child);
         Ok(())

@@ -15,7 +15,7 @@ use crate::cluster::{Cluster, DATABASE, Door};
 use crate::program::{Plan, Program};
 use crate::turns::Turn;
 use crate::watchdog::Watchdog;
-use crate::{Certificates, binaries};
+use crate::{Certificates, Image, binaries};
 
 /// The domain of the site that every cluster has, and that clients without SNI get unless the setup says otherwise.
 pub const DEFAULT_SITE: &str = "first.test";
@@ -31,6 +31,7 @@ pub struct Setup {
     gateways: usize,
     workers: usize,
     admin: bool,
+    from_image: bool,
     default_site: Option<&'static str>,
     gateway_settings: Vec<(String, String)>,
     worker_settings: Vec<(String, String)>,
@@ -52,6 +53,7 @@ impl Setup {
             gateways: 2,
             workers: 2,
             admin: false,
+            from_image: false,
             default_site: Some(DEFAULT_SITE),
             gateway_settings,
             worker_settings: Vec::new(),
@@ -74,6 +76,12 @@ impl Setup {
     /// The admin server, too.
     pub fn with_admin(mut self) -> Self {
         self.admin = true;
+        self
+    }
+
+    /// All programs as the container image has them.
+    pub fn from_image(mut self) -> Self {
+        self.from_image = true;
         self
     }
 
@@ -126,7 +134,14 @@ impl Setup {
         let watchdog = Arc::new(Watchdog::start(folder.path())?);
         let certificates = Certificates::create(folder.path().join("certificates"))?;
         certificates.put("default", &[DEFAULT_SITE, "*.test", "localhost"])?;
-        let start = Start { setup: &self, folder: &folder, watchdog, certificates: &certificates };
+        let image = if self.from_image { Some(Arc::new(Image::lay_out(folder.path())?)) } else { None };
+        let start = Start {
+            setup: &self,
+            folder: &folder,
+            watchdog,
+            certificates: &certificates,
+            image: image.clone(),
+        };
         let workers = (0..self.workers).map(|n| start.worker(n, &postgres, &redis)).collect::<Result<_>>()?;
         let gateways =
             (0..self.gateways).map(|n| start.gateway(n, &postgres, &redis)).collect::<Result<_>>()?;
@@ -135,6 +150,7 @@ impl Setup {
             gateways,
             workers,
             admin,
+            image,
             store,
             redis,
             postgres,
@@ -155,6 +171,7 @@ struct Start<'s> {
     folder: &'s TempDir,
     watchdog: Arc<Watchdog>,
     certificates: &'s Certificates,
+    image: Option<Arc<Image>>,
 }
 
 impl Start<'_> {
@@ -197,7 +214,8 @@ impl Start<'_> {
         environment: Vec<(String, String)>,
     ) -> Result<Program> {
         let folder = self.folder.path().to_owned();
-        Program::spawn(Plan { binary, name, environment, folder, watchdog: Arc::clone(&self.watchdog) })
+        let (image, watchdog) = (self.image.clone(), Arc::clone(&self.watchdog));
+        Program::spawn(Plan { binary, name, environment, folder, image, watchdog })
     }
 }
 

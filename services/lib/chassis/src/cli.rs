@@ -37,6 +37,8 @@ enum Command {
     PrintConfig,
     /// Print a commented configuration file that holds the defaults.
     SampleConfig,
+    /// Print a reference of all settings, with their environment variables, as Markdown.
+    ReferenceConfig,
 }
 
 /// The whole of a program's `main`: reads the command line and the configuration, starts logs, traces and the
@@ -50,8 +52,10 @@ where
     let command = Cli::command().name(name).version(env!("CARGO_PKG_VERSION")).about(None::<&str>);
     let cli = Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
     let command = cli.command.unwrap_or(Command::Run);
-    if matches!(command, Command::SampleConfig) {
-        return print(config::sample::<C>());
+    match command {
+        Command::SampleConfig => return print(config::sample::<C>()),
+        Command::ReferenceConfig => return print(config::reference::<C>(name)),
+        Command::Run | Command::CheckConfig | Command::PrintConfig => {}
     }
     let config = match config::load::<C>(cli.config.as_deref(), variables()) {
         Ok(config) => config,
@@ -59,7 +63,7 @@ where
     };
     match command {
         Command::PrintConfig => print(toml::to_string(&config)),
-        Command::CheckConfig | Command::SampleConfig => ExitCode::SUCCESS,
+        Command::CheckConfig | Command::SampleConfig | Command::ReferenceConfig => ExitCode::SUCCESS,
         Command::Run => match start(name, config, serve) {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,

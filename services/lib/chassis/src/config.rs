@@ -5,11 +5,13 @@
 //! Nothing here may ever print a secret, and no setting may be ignored in silence: an unknown key is an error.
 
 mod load;
+mod reference;
 mod sample;
 mod secret;
 mod sections;
 
 pub use load::{Error, load};
+pub use reference::{Section, Setting, reference, sections};
 pub use sample::sample;
 use schemars::JsonSchema;
 pub use secret::Secret;

@@ -18,11 +18,15 @@ const COMMENT_WIDTH: usize = 100;
 /// Fails only if the defaults cannot be written as TOML, which is a bug in `C`.
 pub fn sample<C: Config>() -> Result<String, toml::ser::Error> {
     let defaults = Table::try_from(C::default())?;
-    let settings = SchemaSettings::default().with(|settings| settings.inline_subschemas = true);
-    let schema = settings.into_generator().into_root_schema_for::<C>();
     let mut text = String::new();
-    write_table(&mut text, "", &defaults, schema.as_value());
+    write_table(&mut text, "", &defaults, &schema::<C>());
     Ok(text.trim_start().to_owned())
+}
+
+/// What is known of the settings of `C` beside their defaults, as one JSON schema.
+pub(super) fn schema<C: Config>() -> Json {
+    let settings = SchemaSettings::default().with(|settings| settings.inline_subschemas = true);
+    settings.into_generator().into_root_schema_for::<C>().to_value()
 }
 
 /// Writes the settings of one table, then its sub-tables, as TOML demands.

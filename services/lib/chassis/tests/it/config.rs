@@ -3,7 +3,7 @@
 use std::{io::Write as _, time::Duration};
 
 use tempfile::NamedTempFile;
-use tmtp_chassis::config::{Error, LogFormat, load, sample};
+use tmtp_chassis::config::{Error, LogFormat, Setting, load, reference, sample, sections};
 
 use super::Settings;
 
@@ -193,4 +193,39 @@ fn the_sample_is_the_defaults() {
     }
     let back = layered(&text, &[]).unwrap();
     assert_eq!(toml::to_string(&back).unwrap(), toml::to_string(&Settings::default()).unwrap());
+}
+
+/// Goal: the reference has every setting once, with all that one needs to know to set it. Method: count against the sample,
+/// and look at one of each kind.
+#[test]
+fn the_reference_has_all() {
+    let sections = sections::<Settings>().unwrap();
+    let all: Vec<&Setting> = sections.iter().flat_map(|section| &section.settings).collect();
+    let sampled = sample::<Settings>().unwrap().lines().filter(|line| line.contains(" =")).count();
+    assert_eq!(all.len(), sampled);
+    let find = |key: &str| *all.iter().find(|setting| setting.key == key).expect(key);
+    let shown = |key: &str| {
+        let found = find(key);
+        (found.kind.as_str(), found.default.as_deref(), found.from_file)
+    };
+    assert_eq!(shown("listen.address"), ("text", Some("\"0.0.0.0:4443\""), true));
+    assert_eq!(shown("listen.links_max"), ("a whole number", Some("1000"), false));
+    assert_eq!(shown("listen.silence_max"), ("a time, such as `1m 30s`", Some("\"2m\""), true));
+    assert_eq!(shown("listen.names"), ("a list of texts", Some("[]"), false));
+    assert_eq!(shown("log.format"), ("one of `human`, `json`", Some("\"human\""), false));
+    assert_eq!(shown("postgres.url"), ("a secret", None, true));
+    assert_eq!(shown("runtime.threads"), ("a whole number", None, false));
+    assert_eq!(shown("tracing.sample_ratio"), ("a number", Some("0.01"), false));
+    assert_eq!(find("listen.links_max").variable(), "TMTP_LISTEN__LINKS_MAX");
+    assert_eq!(find("listen.links_max").description, "Open links at most.");
+
+    let text = reference::<Settings>("tmtp-door").unwrap();
+    for part in [
+        "# Settings of `tmtp-door`\n",
+        "\n## `[listen]`\n\nWhere and how it listens.\n",
+        "\n- **`listen.links_max`**: a whole number; default `1000`\n\n  `TMTP_LISTEN__LINKS_MAX`\n\n  Open links at most.\n",
+        "\n- **`postgres.url`**: a secret; default not set\n\n  `TMTP_POSTGRES__URL`, or the path of a file that holds it: `_FILE`\n",
+    ] {
+        assert!(text.contains(part), "no {part} in\n{text}");
+    }
 }

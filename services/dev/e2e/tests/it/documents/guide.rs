@@ -1,0 +1,86 @@
+//! The way from an empty cluster to a first message, as `deploy/README.md` has it.
+
+use std::env;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use tmtp_domain::{KeySecret, Registration};
+use tmtp_e2e::Setup;
+use tmtp_testkit::wait_until;
+
+use super::fences::{console, fences, read};
+
+/// The page.
+const GUIDE: &str = "deploy/README.md";
+/// Its commands wait for a site to be served, and for messages.
+const WITHIN: Duration = Duration::from_mins(3);
+
+/// Goal: what the guide says works, word for word. Method: run all its blocks for the shell, one after the other in one
+/// shell, on a cluster whose addresses stand where the reader's would; then look for what they must have done.
+#[tokio::test]
+async fn the_guide_leads_to_a_first_message() -> Result<()> {
+    let cluster = Setup::new().with_admin().without_default_site().start().await?;
+    let blocks: Vec<String> = fences(&read(GUIDE)?)?
+        .into_iter()
+        .filter(|fence| fence.language == "sh")
+        .map(|fence| fence.lines.join("\n"))
+        .collect();
+    ensure!(blocks.len() >= 6, "the guide has only {} blocks to run", blocks.len());
+
+    let folder = tempfile::tempdir()?;
+    let programs = tmtp_e2e::binary("tmtpctl")?;
+    let programs = programs.parent().context("a program without a folder")?.display();
+    let log = folder.path().join("log");
+    let output = std::fs::File::create(&log)?;
+    let mut shell = Command::new("bash")
+        .args(["-euxo", "pipefail", "-c", &blocks.join("\n")])
+        .env_clear()
+        .env("PATH", format!("{programs}:{}", env::var("PATH")?))
+        .env("DATABASE_URL", cluster.database_url())
+        .env("ADMIN_URL", cluster.admin_url()?)
+        .env("SERVER", cluster.gateway(0).address().to_string())
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .spawn()
+        .context("start bash")?;
+    let ended = tokio::task::spawn_blocking(move || {
+        let status = wait_until(WITHIN, "the guide's commands", || Ok(shell.try_wait()?));
+        if status.is_err() {
+            // Whatever it waits for does not come.
+            let _ = shell.kill();
+            let _ = shell.wait();
+        }
+        status
+    });
+    let said = || std::fs::read_to_string(&log).unwrap_or_default();
+    let status = ended.await?.with_context(said)?;
+    ensure!(status.success(), "{}", said());
+
+    let file =
+        |name: &str| std::fs::read_to_string(folder.path().join(name)).with_context(|| name.to_owned());
+    ensure!(file("heard.txt")?.contains("hello, Ben"), "{}", said());
+    let site = cluster.store.site_by_domain("tmtp.example.org").await?.context("no site")?;
+    assert_eq!((site.name.as_str(), site.registration), ("Example", Registration::Invite));
+    for name in ["operator.key", "admin.key"] {
+        let secret = KeySecret::parse(file(name)?.trim()).with_context(|| format!("{name} holds no key"))?;
+        ensure!(cluster.store.use_key(&secret.hash()).await?.is_some(), "the key in {name} opens nothing");
+    }
+    cluster.passed()
+}
+
+/// Goal: the guide's commands for other consoles are of this release, as far as can be told here. Method: no `tmtpctl` among
+/// them, which a shell could run; and all that they need is made before: files by earlier blocks.
+#[test]
+fn what_can_run_is_run() -> Result<()> {
+    for command in console(&fences(&read(GUIDE)?)?) {
+        let program = command.split(' ').next().unwrap_or_default();
+        ensure!(
+            ["docker", "kubectl", "helm", "export"].contains(&program),
+            "`{command}` could run here: let it stand in a block for the shell"
+        );
+    }
+    Ok(())
+}
