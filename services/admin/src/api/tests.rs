@@ -3,8 +3,6 @@
 //! Every handler asks with [`Caller::site`](super::caller::Caller::site) and filters with the key's sites. Here these
 //! say yes to everything, because the key that they look at is an operator's; only what may be *read* is one site.
 
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
-
 use std::sync::Arc;
 use std::time::Duration;
 
