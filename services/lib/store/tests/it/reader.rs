@@ -132,8 +132,8 @@ async fn keys_are_of_all_their_sites() {
         keys.into_iter().map(|key| key.sites).collect()
     };
     let (here, there) = (Some(vec![HERE]), Some(vec![THERE]));
-    assert_eq!(keys(Sights::of(HERE)).await, [here.clone()]);
-    assert_eq!(keys(Sights::of(THERE)).await, [there.clone()]);
+    assert_eq!(keys(Sights::of(HERE)).await, vec![here.clone()]);
+    assert_eq!(keys(Sights::of(THERE)).await, vec![there.clone()]);
     assert_eq!(keys(Sights::Of(BOTH.to_vec())).await, [here.clone(), there.clone(), Some(BOTH.to_vec())]);
     assert_eq!(keys(Sights::All).await, [here, there, Some(BOTH.to_vec()), None]);
     assert!(keys(Sights::Of(vec![])).await.is_empty());
