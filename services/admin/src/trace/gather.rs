@@ -52,7 +52,7 @@ struct Rows {
 
 /// What the home says.
 struct Memory {
-    pack: TracePack,
+    pack: Box<TracePack>,
     owed: u32,
     acks: u32,
 }

@@ -319,7 +319,7 @@ pub enum AdminOutcome {
     Trace {
         /// Its steps since the last spill.
         #[serde(rename = "p")]
-        pack: TracePack,
+        pack: Box<TracePack>,
         /// To how many nodes it is owed that has not become rows yet.
         #[serde(rename = "o", default)]
         owed: u32,

@@ -180,9 +180,13 @@ impl TracePack {
             last_id = id.0;
             let before = pack.kinds.len();
             if message.len() <= Self::LISTED_MAX {
-                message.iter().for_each(|(_, step)| pack.add(step, &mut places, &mut last_ms));
+                for (_, step) in message {
+                    pack.add(step, &mut places, &mut last_ms);
+                }
             } else {
-                cut(message).iter().for_each(|step| pack.add(step, &mut places, &mut last_ms));
+                for step in cut(message) {
+                    pack.add(&step, &mut places, &mut last_ms);
+                }
             }
             pack.counts.push(u32::try_from(pack.kinds.len() - before).unwrap_or(u32::MAX));
         }

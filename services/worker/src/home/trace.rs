@@ -154,7 +154,7 @@ impl Home {
     pub(super) fn trace_of(&self, site: SiteId, id: MsgId) -> Changed {
         let acked = |(node, ids): &(&NodeKey, &BTreeSet<MsgId>)| node.site == site && ids.contains(&id);
         Changed::nothing(AdminOutcome::Trace {
-            pack: self.trace.of(site, id),
+            pack: Box::new(self.trace.of(site, id)),
             owed: self.owed.get(&(site, id)).copied().unwrap_or(0),
             acks: u32::try_from(self.row_acks.iter().filter(acked).count()).unwrap_or(u32::MAX),
         })

@@ -14,6 +14,8 @@ const ANN: Uid = Uid([1; 20]);
 const BEN: Uid = Uid([2; 20]);
 const CAT: Uid = Uid([3; 20]);
 const TEXT: &[u8] = b"nobody reads this";
+/// Some time in 2026, in milliseconds.
+const AT: i64 = 1_790_000_000_000;
 
 fn register(uid: Uid) -> Command {
     let secret = SecretHash([uid.0[0]; 32]);
@@ -93,7 +95,7 @@ async fn a_message_is_followed() {
     assert!(unknown.json()["detail"].as_str().unwrap().contains("older than traces are kept"));
     assert_eq!(unknown.problem(404), "not_found");
     let not_one = world.get(&path.replace(&id.to_string(), "18D75B8423F30000")).await;
-    assert_eq!(not_one.problem(422), "invalid");
+    assert_eq!(not_one.problem(404), "not_found", "an id has one text");
     let readonly = world.key(Role::Readonly, Some(vec![site.id])).await;
     assert_eq!(world.call("GET", &path, &readonly, None, &[]).await.problem(403), "forbidden");
 }
@@ -109,7 +111,6 @@ async fn rows_alone() {
         let query = "INSERT INTO member (site_id, uid) VALUES ($1, $2)";
         sqlx::query(query).bind(site_id(&site).0).bind(uid.0.as_slice()).execute(&pool).await.unwrap();
     }
-    const AT: i64 = 1_790_000_000_000;
     let id = MsgId(AT.cast_unsigned() * 1_000_000);
     let queued = |uid, node| (id, Step::at_device(StepKind::Queued, AT, uid, NodeNum(node)));
     let gateway = GatewayId(Uuid::from_u128(7));

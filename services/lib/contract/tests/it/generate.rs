@@ -233,7 +233,7 @@ fn admin_answer() -> BoxedStrategy<AdminAnswer> {
         any::<u32>().prop_map(|sessions| AdminAnswer::Done { outcome: AdminOutcome::Closed { sessions } }),
         Just(AdminAnswer::Done { outcome: AdminOutcome::Changed }),
         (steps(), any::<(u32, u32)>()).prop_map(|(steps, (owed, acks))| AdminAnswer::Done {
-            outcome: AdminOutcome::Trace { pack: TracePack::new(&steps), owed, acks }
+            outcome: AdminOutcome::Trace { pack: Box::new(TracePack::new(&steps)), owed, acks }
         }),
         vec(node(), 0..3).prop_map(|nodes| AdminAnswer::Done { outcome: AdminOutcome::Online { nodes } }),
         vec(option::of(text()), 0..3)

@@ -216,7 +216,7 @@ fn admin() -> Vec<Case> {
             "v1/event/admin_trace",
             "steps of a message that are not in rows yet",
             AdminAnswer::Done {
-                outcome: AdminOutcome::Trace { pack: super::trace::pack(), owed: 2, acks: 1 },
+                outcome: AdminOutcome::Trace { pack: Box::new(super::trace::pack()), owed: 2, acks: 1 },
             },
         ),
         answered(
