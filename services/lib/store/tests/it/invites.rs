@@ -144,7 +144,7 @@ async fn approval() {
     assert_eq!(settle(users[1], MemberStatus::Deactivated).await, (0, 1));
     assert!(rig.store.awaited_groups(site, users[0]).await.unwrap().is_empty());
     let states: Vec<String> =
-        rig.store.joined(site, id, 10).await.unwrap().into_iter().map(|joined| joined.state).collect();
+        rig.store.joined(site, id, None, 10).await.unwrap().into_iter().map(|joined| joined.state).collect();
     assert_eq!(states, ["completed", "denied"]);
 }
 
