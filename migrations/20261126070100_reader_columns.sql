@@ -36,6 +36,7 @@ BEGIN
                          suspended_until, receive_only, away_text, away_until, away_delegate}'),
             ('message', '{site_id, msg_id, owed, queued_at}'),
             ('name', '{site_id, name, uid, created_at, reserved_at}'),
+            ('name_look', '{site_id, look, name}'),
             ('node', '{site_id, uid, num, label, created_at, revoked_at, last_seen_at}'),
             -- Clients are told all of it.
             ('oidc_provider', '{site_id, provider_id, config, created_at, changed_at}'),

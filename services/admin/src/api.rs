@@ -105,7 +105,9 @@ fn with_key() -> OpenApiRouter<Api> {
 /// The OpenAPI document, as it is served and checked in.
 pub fn document() -> String {
     let router = OpenApiRouter::with_openapi(openapi::Head::openapi()).merge(without_key()).merge(with_key());
-    let mut json = router.into_openapi().to_pretty_json().unwrap_or_default();
+    let mut document = router.into_openapi();
+    openapi::add_headers(&mut document);
+    let mut json = document.to_pretty_json().unwrap_or_default();
     json.push('\n');
     json
 }

@@ -93,7 +93,7 @@ pub struct Limits {
     pub requests_per_minute: NonZeroU32,
     /// Requests per minute and address with a key that is none, before they are answered with 429.
     pub failures_per_minute: NonZeroU32,
-    /// A request that takes longer is broken off.
+    /// A request that takes longer is broken off, to the pages for invited people, too.
     #[serde(with = "Humantime")]
     pub request_timeout: Duration,
     /// Octets of a body.

@@ -1,24 +1,28 @@
 //! Groups of a site, and who belongs to them.
 
+mod places;
 mod rule;
 
 use axum::Json;
 use axum::http::{StatusCode, Uri};
+use axum::response::IntoResponse as _;
 use serde::{Deserialize, Serialize};
-use tmtp_contract::{AdminChange, AdminOutcome, NewPlace};
+use tmtp_contract::AdminChange;
 use tmtp_domain::Site;
-use tmtp_store::{GroupPlace, GroupRecord, MemberFilter, Reader};
+use tmtp_store::{GroupPlace, GroupRecord, Reader};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::ask::{Done, Todo};
+use self::places::Wanted;
+use crate::api::ask::Todo;
 use crate::api::caller::{Caller, may};
-use crate::api::change::{Answer, OnceParams, Shown, Stop};
+use crate::api::change::{Answer, OnceParams, Shown};
+use crate::api::dry_run::{DryRun, DryRunParams};
 use crate::api::id::SiteRef;
 use crate::api::openapi::{ChangeRefusals, Refusals};
-use crate::api::page::{List, Listing, PageParams};
-use crate::api::payload::{Payload, Place, Sent};
+use crate::api::page::{List, Listing, NoFilter, PageParams};
+use crate::api::payload::{Payload, Place};
 use crate::api::time::Time;
 use crate::api::uid::UidText;
 use crate::api::words::{GroupModeWord, Word};
@@ -127,11 +131,6 @@ pub(crate) struct GroupMember {
     status: String,
 }
 
-/// No filters.
-#[derive(Debug, Serialize, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NoFilter {}
-
 impl GroupShown {
     fn of(record: GroupRecord) -> Self {
         Self {
@@ -191,7 +190,7 @@ pub(crate) async fn create(
         return Err(Problem::invalid("members", format!("name 1 to {CHANGES_MAX} members")).into());
     }
     let wanted = Wanted { gid: &new.value.gid, founds: true, add: &new.value.members, drop: &[] };
-    let (done, results) = place(&caller, &site, &new.sent, &wanted).await?;
+    let (done, results) = places::place(&caller, &site, &new.sent, &wanted).await?;
     let group = find(&mut caller.read().await?, &site, &new.value.gid).await?;
     done.answer(StatusCode::CREATED, &MadeGroup { group, results })
 }
@@ -235,15 +234,18 @@ pub(crate) async fn list_members(
 }
 
 /// Change who belongs to a group
+///
+/// With `dry_run` the results say what would become of each, as far as that can be told before the change.
 #[utoipa::path(post, path = "/v1/sites/{site}/groups/{gid}/members", operation_id = "change_group_members",
     tag = "groups", security(("key" = ["members:write"])),
     params(("site" = SiteRef, Path, description = "The site's id"), ("gid" = String, Path, description = "Its name"),
-           OnceParams),
+           DryRunParams, OnceParams),
     request_body = GroupChange,
     responses((status = 200, description = "What became of each", body = PlaceResults), ChangeRefusals))]
 pub(crate) async fn change_members(
     caller: Caller<may::WriteMembers>,
     Place((site, gid)): Place<(SiteRef, String)>,
+    dry_run: DryRun,
     change: Payload<GroupChange>,
 ) -> Answer {
     let site = caller.known_site(site).await?;
@@ -252,96 +254,16 @@ pub(crate) async fn change_members(
         return Err(Problem::invalid("add", format!("add and drop 1 to {CHANGES_MAX} members")).into());
     }
     let wanted = Wanted { gid: &gid, founds: false, add, drop };
-    let (done, results) = place(&caller, &site, &change.sent, &wanted).await?;
+    if dry_run.0 {
+        find(&mut caller.read().await?, &site, &gid).await?;
+        let results = places::try_out(&caller, &site, &wanted).await?;
+        return Ok(Json(PlaceResults { results }).into_response());
+    }
+    let (done, results) = places::place(&caller, &site, &change.sent, &wanted).await?;
     done.answer(StatusCode::OK, &PlaceResults { results })
-}
-
-/// What is to become of a group.
-struct Wanted<'a> {
-    gid: &'a str,
-    founds: bool,
-    add: &'a [Somebody],
-    drop: &'a [Somebody],
 }
 
 async fn find(read: &mut Reader, site: &Site, gid: &str) -> Result<GroupShown, Problem> {
     let record = read.group_record(site.id, gid).await?;
     record.map(GroupShown::of).ok_or_else(Problem::not_found)
-}
-
-/// Has the site's home do it; those of whom nobody is found are left out there and have an error here.
-async fn place<P>(
-    caller: &Caller<P>,
-    site: &Site,
-    sent: &Sent,
-    wanted: &Wanted<'_>,
-) -> Result<(Done, Vec<PlaceResult>), Stop> {
-    let mut results = Vec::with_capacity(wanted.add.len() + wanted.drop.len());
-    let (mut add, mut drop) = (Vec::new(), Vec::new());
-    let mut read = caller.read().await?;
-    let adds = if wanted.founds { "members" } else { "add" };
-    for (index, somebody) in wanted.add.iter().enumerate() {
-        let found = resolve(&mut read, site, somebody, &format!("{adds}[{index}]")).await?;
-        results.push(result(found.as_ref()));
-        if let Some(NewPlace { uid, alias }) = found
-            && !alias.is_empty()
-        {
-            add.push(NewPlace { uid, alias });
-        }
-    }
-    for (index, somebody) in wanted.drop.iter().enumerate() {
-        let found = resolve(&mut read, site, somebody, &format!("drop[{index}]")).await?;
-        let mut result = result(found.as_ref());
-        if let Some(place) = found {
-            result = PlaceResult { ok: true, error: None, ..result };
-            drop.push(place.uid);
-        }
-        results.push(result);
-    }
-    std::mem::drop(read);
-    if wanted.founds && add.is_empty() {
-        return Err(Problem::invalid("members", "name at least one member that has an alias").into());
-    }
-    let change = AdminChange::Places { gid: wanted.gid.to_owned(), founds: wanted.founds, add, drop };
-    let action = if wanted.founds { "group.create" } else { "group.members" };
-    let done = caller.ask(site, sent, Todo { action, target: wanted.gid, change }).await?;
-    let AdminOutcome::Places { refusals } = &done.outcome else { return Err(Problem::internal().into()) };
-    for (result, refusal) in results.iter_mut().filter(|result| result.ok).zip(refusals) {
-        (result.ok, result.error) = (refusal.is_none(), refusal.clone());
-    }
-    Ok((done, results))
-}
-
-fn result(found: Option<&NewPlace>) -> PlaceResult {
-    let error = match found {
-        None => Some("there is no such member"),
-        Some(place) if place.alias.is_empty() => Some("the member has no alias"),
-        Some(_) => None,
-    };
-    PlaceResult {
-        uid: found.map(|place| UidText(place.uid)),
-        ok: error.is_none(),
-        error: error.map(str::to_owned),
-    }
-}
-
-/// Who is meant, with the alias to be known by; that is empty if the member has none.
-async fn resolve(
-    read: &mut Reader,
-    site: &Site,
-    somebody: &Somebody,
-    param: &str,
-) -> Result<Option<NewPlace>, Problem> {
-    let record = match (somebody.uid, &somebody.alias) {
-        (None, None) => return Err(Problem::invalid(param, "give a uid or an alias")),
-        (Some(uid), _) => read.member_record(site.id, uid.0).await?,
-        (None, Some(alias)) => {
-            let filter = MemberFilter { alias: Some(alias), ..MemberFilter::default() };
-            read.member_records(site.id, filter, None, 1).await?.pop()
-        }
-    };
-    Ok(record.map(|record| {
-        let oldest = record.aliases.into_iter().next().unwrap_or_default();
-        NewPlace { uid: record.uid, alias: somebody.alias.clone().unwrap_or(oldest) }
-    }))
 }

@@ -25,6 +25,7 @@ mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
@@ -36,6 +37,7 @@ use tmtp_chassis::Context;
 use tmtp_domain::{InviteCode, SiteId};
 use tmtp_store::{InviteRecord, NewAudit, Store};
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use self::keys::SigningKeys;
@@ -74,7 +76,8 @@ pub(crate) async fn start(cx: &Context<Config>, store: Store, metrics: AdminMetr
     tracing::info!(%address, "public pages listen");
 
     let issuer = Issuer::new(store, &cx.config.public, url, metrics);
-    let service = issuer.router().into_make_service_with_connect_info::<SocketAddr>();
+    let service =
+        issuer.router(cx.config.limits.request_timeout).into_make_service_with_connect_info::<SocketAddr>();
     let drain = cx.life.drain().cancelled_owned();
     cx.life.spawn("public", async move {
         axum::serve(listener, service).with_graceful_shutdown(drain).await.context("serve the public pages")
@@ -97,7 +100,9 @@ impl Issuer {
     }
 
     /// Every page. Needs the address of whoever connects.
-    pub(crate) fn router(self) -> Router {
+    ///
+    /// A request that takes longer than `request_timeout` is broken off.
+    pub(crate) fn router(self, request_timeout: Duration) -> Router {
         Router::new()
             .route("/{site}/i/{code}", get(invitation::show))
             .route("/{site}/authorize", get(authorize::show).post(authorize::submit))
@@ -107,6 +112,7 @@ impl Issuer {
             .fallback(async || Refusal::Nothing.into_response(Kind::Page))
             .method_not_allowed_fallback(async || Refusal::Method.into_response(Kind::Page))
             .layer(DefaultBodyLimit::max(FORM_MAX))
+            .layer(from_fn_with_state(request_timeout, limit_time))
             .layer(from_fn_with_state(self.clone(), count))
             .with_state(self)
     }
@@ -158,6 +164,13 @@ impl Issuer {
         tx.note(&audit).await?;
         Ok(tx.commit().await?)
     }
+}
+
+/// Whoever sends a form octet by octet must not have a place here for ever.
+async fn limit_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+    let kind = if request.uri().path().ends_with("/token") { Kind::Json } else { Kind::Page };
+    let answer = timeout(limit, next.run(request)).await;
+    answer.unwrap_or_else(|_| Refusal::Unavailable.into_response(kind))
 }
 
 async fn count(State(issuer): State<Issuer>, request: Request, next: Next) -> Response {

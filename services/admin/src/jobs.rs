@@ -105,6 +105,8 @@ impl Job {
 }
 
 /// List jobs
+///
+/// A job that has ended is shown for 30 days.
 #[utoipa::path(get, path = "/v1/jobs", operation_id = "list_jobs", tag = "jobs",
     security(("key" = ["jobs:read"])), params(JobQuery, PageParams),
     responses((status = 200, description = "Those of one's own sites, the newest first; results without their `rows`",

@@ -1,19 +1,20 @@
 //! API keys: made, listed, shown and revoked. The key itself is told once.
 //!
-//! Nobody makes a key that can do more than its own: not more permissions, not more sites, not longer.
+//! Nobody makes or revokes a key that can do more than its own: not more permissions, not more sites; nor makes one that
+//! lives longer.
 
 use axum::Json;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tmtp_domain::{KeyMode, KeySecret, Role, Scope, SiteId};
-use tmtp_store::{ApiKey, NewApiKey, SiteFilter, SiteKind};
+use tmtp_store::{ApiKey, NewApiKey, SiteKind};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::api::caller::{Caller, may};
-use crate::api::change::{Answer, Note, OnceParams, Shown};
+use crate::api::change::{Answer, Change, Note, OnceParams, Shown};
 use crate::api::id::{KeyRef, SiteRef};
 use crate::api::openapi::{ChangeRefusals, Refusals};
 use crate::api::page::{List, Listing, PageParams};
@@ -122,7 +123,7 @@ pub(crate) async fn create(caller: Caller<may::WriteKeys>, new: Payload<NewKey>)
     let (new, sent) = (new.value, new.sent);
     let mut change = caller.begin_post(&sent).await?;
     let new = check(&caller, new)?;
-    let mode = mode(&caller, new.sites.as_deref()).await?;
+    let mode = mode(&mut change, new.sites.as_deref()).await?;
     let mut random = [0; 32];
     getrandom::fill(&mut random).map_err(|_| Problem::internal())?;
     let secret = KeySecret::new(mode, &random);
@@ -157,12 +158,21 @@ pub(crate) async fn show(caller: Caller<may::ReadKeys>, Place(id): Place<KeyRef>
 
 /// Revoke a key
 ///
-/// It ends at once, and stays in the list as revoked. Revoking it again changes nothing.
+/// It ends at once, and stays in the list as revoked. Revoking it again changes nothing. Nobody revokes a key that may do
+/// more than their own.
 #[utoipa::path(delete, path = "/v1/keys/{key}", operation_id = "revoke_key", tag = "keys",
     security(("key" = ["keys:write"])), params(("key" = KeyRef, Path, description = "The key's id")),
     responses((status = 204, description = "It is revoked"), ChangeRefusals))]
 pub(crate) async fn revoke(caller: Caller<may::WriteKeys>, Place(id): Place<KeyRef>) -> Answer {
-    let before = Key::of(&find(&caller, id).await?);
+    let key = find(&caller, id).await?;
+    if let Some(scope) = beyond(caller.key(), |scope| key.allows(scope)) {
+        return Err(Problem::forbidden()
+            .detail(format!(
+                "The key has the scope {scope} and yours does not, so somebody with more rights has to revoke it."
+            ))
+            .into());
+    }
+    let before = Key::of(&key);
     let mut change = caller.begin().await?;
     if let Some(revoked) = change.tx.revoke_key(id.0).await? {
         note(&mut change, "key.revoke", &revoked, Some(&before), Some(&Key::of(&revoked))).await?;
@@ -202,7 +212,7 @@ fn check<P>(caller: &Caller<P>, new: NewKey) -> Result<NewApiKey, Problem> {
         ));
     }
     let wanted = |scope: &Scope| scopes.as_ref().map_or(role.allows(*scope), |scopes| scopes.contains(scope));
-    if let Some(scope) = Scope::ALL.into_iter().filter(wanted).find(|&scope| !own.allows(scope)) {
+    if let Some(scope) = beyond(own, |scope| wanted(&scope)) {
         return Err(Problem::forbidden()
             .param("role")
             .detail(format!("Your own key does not have the scope {scope}, so it cannot give it away.")));
@@ -224,6 +234,11 @@ fn check<P>(caller: &Caller<P>, new: NewKey) -> Result<NewApiKey, Problem> {
         created_by: Some(own.id),
         expires_at: new.expires_at.map(|at| at.0),
     })
+}
+
+/// A permission that somebody wants to give or take, and does not have.
+fn beyond(own: &ApiKey, wanted: impl Fn(Scope) -> bool) -> Option<Scope> {
+    Scope::ALL.into_iter().find(|&scope| wanted(scope) && !own.allows(scope))
 }
 
 /// The sites of a key to be: among the caller's own.
@@ -253,15 +268,13 @@ fn sites<P>(
 }
 
 /// A key that reaches nothing but sandboxes is one for tests.
-async fn mode<P>(caller: &Caller<P>, sites: Option<&[SiteId]>) -> Result<KeyMode, Problem> {
+async fn mode(change: &mut Change, sites: Option<&[SiteId]>) -> Result<KeyMode, Problem> {
     let Some(sites) = sites else { return Ok(KeyMode::Live) };
-    let filter = SiteFilter { only: Some(sites), ..SiteFilter::default() };
-    let limit = i64::try_from(sites.len()).unwrap_or(i64::MAX);
-    let found = caller.read().await?.site_records(filter, None, limit).await?;
-    if let Some(index) = sites.iter().position(|site| found.iter().all(|record| record.id != *site)) {
+    let found = change.tx.site_kinds(sites).await?;
+    if let Some(index) = sites.iter().position(|site| found.iter().all(|(known, _)| known != site)) {
         return Err(no_site(index));
     }
-    let only_sandboxes = found.iter().all(|record| record.kind == SiteKind::Sandbox);
+    let only_sandboxes = found.iter().all(|(_, kind)| *kind == SiteKind::Sandbox);
     Ok(if only_sandboxes { KeyMode::Test } else { KeyMode::Live })
 }
 
@@ -280,7 +293,7 @@ fn name(name: &str) -> Result<String, Problem> {
 
 /// Notes a change of a key, at each of its sites.
 async fn note(
-    change: &mut crate::api::change::Change,
+    change: &mut Change,
     action: &'static str,
     key: &ApiKey,
     before: Option<&Key>,

@@ -7,7 +7,7 @@ mod life;
 mod show;
 
 use serde::Serialize;
-use tmtp_domain::{SiteId, parse_host};
+use tmtp_domain::{SiteId, SiteStatus, parse_host};
 use tmtp_store::SiteRecord;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -99,14 +99,35 @@ impl Site {
     }
 }
 
-/// The site, locked for this change, if the caller's key is for it.
+/// The site, locked for this change, if the caller's key is for it and it is not deleted.
 pub(crate) async fn lock<P>(
     caller: &Caller<P>,
     change: &mut Change,
     site: SiteRef,
 ) -> Result<SiteRecord, Problem> {
+    undeleted(lock_any(caller, change, site).await?)
+}
+
+/// The same, also if it is deleted: for the steps of its life.
+async fn lock_any<P>(caller: &Caller<P>, change: &mut Change, site: SiteRef) -> Result<SiteRecord, Problem> {
     let site = caller.site(site)?;
     change.tx.lock_site(site).await?.ok_or_else(Problem::not_found)
+}
+
+/// The site, which does not change until this change is over, if the caller's key is for it and it is not deleted. Changes
+/// that only need it to be there do not wait for one another.
+pub(crate) async fn hold<P>(
+    caller: &Caller<P>,
+    change: &mut Change,
+    site: SiteRef,
+) -> Result<SiteRecord, Problem> {
+    let site = caller.site(site)?;
+    undeleted(change.tx.hold_site(site).await?.ok_or_else(Problem::not_found)?)
+}
+
+/// A deleted site only waits to be restored or erased.
+fn undeleted(site: SiteRecord) -> Result<SiteRecord, Problem> {
+    if site.status == SiteStatus::Deleted { Err(Problem::site_deleted()) } else { Ok(site) }
 }
 
 /// Notes what has become of a site.

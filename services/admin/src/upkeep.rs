@@ -19,6 +19,8 @@ const REQUESTS_KEPT: Duration = Duration::from_hours(24);
 
 /// For how long codes of invites that a job has made can be read.
 const SEALED_KEPT: Duration = Duration::from_hours(24);
+/// For how long the API promises to show a job that has ended.
+const JOBS_KEPT: Duration = Duration::from_hours(30 * 24);
 /// Suspensions that end at a time; the others do the next time.
 const RESUMES_MAX: i64 = 1_000;
 
@@ -48,7 +50,7 @@ async fn keep_up(api: Api, store: Store) {
             tracing::debug!(%error, "sign-ins that are over are not forgotten yet");
         }
         if let Err(error) = schedule(&store, &api.config).await {
-            tracing::debug!(%error, "sites that are at their end are not looked for yet");
+            tracing::debug!(%error, "jobs are neither asked for nor forgotten yet");
         }
         if let Err(error) = end_suspensions(&api, &store).await {
             tracing::debug!(%error, "suspensions that are over have not ended yet");
@@ -80,8 +82,9 @@ fn resume(due: &DueResume) -> AdminRequest {
     }
 }
 
-/// Asks for the jobs that end sandboxes and erase deleted sites.
+/// Asks for the jobs that end sandboxes and erase deleted sites, and forgets jobs that ended long ago.
 pub(crate) async fn schedule(store: &Store, config: &Config) -> Result<(), Error> {
+    store.forget_jobs(JOBS_KEPT).await?;
     store.schedule_ends(config.sites.tombstone).await?;
     Ok(())
 }

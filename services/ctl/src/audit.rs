@@ -12,7 +12,7 @@ const COLUMNS: &[Column] = &[
     ("TARGET", "/target"),
     ("KEY", "/key"),
     ("FROM", "/from"),
-    ("REQUEST", "/request"),
+    ("REQUEST", "/request_id"),
 ];
 
 /// Show the audit log, the newest entry first

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::api::Access;
 use crate::site::{given, path};
@@ -168,8 +168,7 @@ impl Invite {
             }
             Act::Show(one) => api.get(&of(&one).await?, &[]).await?,
             Act::Joined(one) => {
-                let mut answer = api.get(&format!("{}/joined", of(&one).await?), &[]).await?;
-                let Value::Array(joined) = answer["data"].take() else { bail!("the API showed no list") };
+                let joined = api.list(&format!("{}/joined", of(&one).await?), &[], usize::MAX).await?;
                 self.access.show_all(JOINED, joined);
                 return Ok(());
             }

@@ -112,7 +112,11 @@ impl Key {
             }
             Act::Revoke { key } => {
                 api.delete(&format!("/v1/keys/{key}")).await?;
-                println!("{key} is revoked");
+                if self.access.json {
+                    println!("{}", json!({ "id": key, "revoked": true }));
+                } else {
+                    println!("{key} is revoked");
+                }
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! `tmtpctl member`: members of a site, through the admin API. A member is named by uid or by alias.
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Subcommand;
 use serde_json::{Value, json};
 use tmtp_domain::Uid;
@@ -50,6 +50,12 @@ enum Act {
         /// Only with this in an alias or in the external id
         #[arg(long)]
         search: Option<String>,
+        /// Only what was not seen since then, as in 2027-01-01T00:00:00Z
+        #[arg(long, value_name = "TIME")]
+        seen_before: Option<String>,
+        /// Only what was seen then or later
+        #[arg(long, value_name = "TIME")]
+        seen_since: Option<String>,
         /// So many at most
         #[arg(long, default_value_t = 1_000)]
         most: usize,
@@ -58,6 +64,33 @@ enum Act {
     Show(One),
     /// Show the devices of a member
     Devices(One),
+    /// Act on a device of a member
+    #[command(subcommand)]
+    Device(Device),
+    /// Let a member only receive, and send nothing: no posts, pings and invitations
+    ReceiveOnly {
+        #[command(flatten)]
+        one: One,
+        /// Let it send again
+        #[arg(long)]
+        off: bool,
+    },
+    /// Say that a member is out of office: who writes to it is told so, once a day
+    Away {
+        #[command(flatten)]
+        one: One,
+        /// What they are told
+        #[arg(long)]
+        text: String,
+        /// When it is there again, as in 2027-01-01T00:00:00Z; without: until `back`
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+        /// Who gets copies of what is posted to it by name: a uid, or an alias
+        #[arg(long, value_name = "MEMBER")]
+        delegate: Option<String>,
+    },
+    /// Say that a member is there again
+    Back(One),
     /// Say what your own system calls a member
     Set {
         #[command(flatten)]
@@ -98,6 +131,25 @@ enum Act {
     },
 }
 
+/// What can be done about a device.
+#[derive(Debug, Subcommand)]
+enum Device {
+    /// Close its session; it may log in again at once
+    Disconnect(Which),
+    /// Drop what waits for it, and close its session
+    DropQueue(Which),
+    /// End it for good: what waits for it is dropped, and its password opens nothing any longer
+    Revoke(Which),
+}
+
+#[derive(Debug, clap::Args)]
+struct Which {
+    #[command(flatten)]
+    one: One,
+    /// The device's number, as `member devices` shows it
+    num: u16,
+}
+
 #[derive(Debug, clap::Args)]
 struct One {
     /// The site: its id, or one of its host names
@@ -113,8 +165,14 @@ impl Member {
             api.post(&format!("{}/{what}", place(&api, one).await?), &given(body)).await
         };
         let answer = match self.act {
-            Act::List { site, status, external_id, search, most } => {
-                let filters = [("status", status), ("external_id", external_id), ("q", search)];
+            Act::List { site, status, external_id, search, seen_before, seen_since, most } => {
+                let filters = [
+                    ("status", status),
+                    ("external_id", external_id),
+                    ("q", search),
+                    ("seen_before", seen_before),
+                    ("seen_since", seen_since),
+                ];
                 let query: Vec<_> =
                     filters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
                 let list = format!("{}/members", path(&api, &site).await?);
@@ -123,11 +181,22 @@ impl Member {
             }
             Act::Show(one) => api.get(&place(&api, &one).await?, &[]).await?,
             Act::Devices(one) => {
-                let mut answer = api.get(&format!("{}/devices", place(&api, &one).await?), &[]).await?;
-                let Value::Array(devices) = answer["data"].take() else { bail!("the API showed no list") };
+                let devices = format!("{}/devices", place(&api, &one).await?);
+                let devices = api.list(&devices, &[], usize::MAX).await?;
                 self.access.show_all(DEVICES, devices);
                 return Ok(());
             }
+            Act::Device(act) => device(&api, act).await?,
+            Act::ReceiveOnly { one, off } => rule(&api, &one, json!({ "receive_only": !off })).await?,
+            Act::Away { one, text, until, delegate } => {
+                let delegate = match delegate {
+                    Some(member) => Some(uid(&api, &one.site, &member).await?),
+                    None => None,
+                };
+                let away = given(json!({ "text": text, "until": until, "delegate": delegate }));
+                rule(&api, &one, json!({ "away": away })).await?
+            }
+            Act::Back(one) => rule(&api, &one, json!({ "away": null })).await?,
             Act::Set { one, external_id } => {
                 let external_id = Some(external_id).filter(|id| !id.is_empty());
                 api.patch(&place(&api, &one).await?, &json!({ "external_id": external_id })).await?
@@ -150,19 +219,45 @@ impl Member {
     }
 }
 
+/// Changes what a member may do.
+async fn rule(api: &Api, one: &One, change: Value) -> anyhow::Result<Value> {
+    api.patch(&format!("{}/rules", place(api, one).await?), &change).await
+}
+
+/// Acts on a device, and says what has come of it.
+async fn device(api: &Api, act: Device) -> anyhow::Result<Value> {
+    let (Device::Disconnect(which) | Device::DropQueue(which) | Device::Revoke(which)) = &act;
+    let num = which.num;
+    let place = format!("{}/devices/{num}", place(api, &which.one).await?);
+    let done = match act {
+        Device::Disconnect(_) => return api.post(&format!("{place}/disconnect"), &json!({})).await,
+        Device::DropQueue(_) => {
+            api.post(&format!("{place}/drop-queue"), &json!({})).await?;
+            "dropped"
+        }
+        Device::Revoke(_) => {
+            api.delete(&place).await?;
+            "revoked"
+        }
+    };
+    Ok(json!({ "num": num, (done): true }))
+}
+
 /// Where a member is in the API.
 async fn place(api: &Api, one: &One) -> anyhow::Result<String> {
-    let members = format!("{}/members", path(api, &one.site).await?);
-    let uid = if let Ok(uid) = Uid::parse(&one.member) {
-        uid.to_string()
-    } else {
-        let found = api.list(&members, &[("alias", one.member.clone())], 1).await?;
-        let found = found.first().and_then(|member| member["uid"].as_str());
-        found
-            .with_context(|| {
-                format!("no member has the alias {}; `tmtpctl member list` shows them", one.member)
-            })?
-            .to_owned()
-    };
-    Ok(format!("{members}/{}", segment(&uid)))
+    let uid = uid(api, &one.site, &one.member).await?;
+    Ok(format!("{}/members/{}", path(api, &one.site).await?, segment(&uid)))
+}
+
+/// The uid of a member who is named by it or by an alias.
+async fn uid(api: &Api, site: &str, member: &str) -> anyhow::Result<String> {
+    if let Ok(uid) = Uid::parse(member) {
+        return Ok(uid.to_string());
+    }
+    let members = format!("{}/members", path(api, site).await?);
+    let found = api.list(&members, &[("alias", member.to_owned())], 1).await?;
+    let found = found.first().and_then(|member| member["uid"].as_str());
+    let found = found
+        .with_context(|| format!("no member has the alias {member}; `tmtpctl member list` shows them"))?;
+    Ok(found.to_owned())
 }

@@ -1,8 +1,7 @@
 //! `tmtpctl provider`: whose sign-in tokens a site takes, through the admin API.
 
-use anyhow::bail;
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::api::Access;
 use crate::site::{given, path};
@@ -81,8 +80,7 @@ impl Provider {
         };
         let answer = match self.act {
             Act::List { site } => {
-                let mut answer = api.get(&list(&site).await?, &[]).await?;
-                let Value::Array(providers) = answer["data"].take() else { bail!("the API showed no list") };
+                let providers = api.list(&list(&site).await?, &[], usize::MAX).await?;
                 self.access.show_all(COLUMNS, providers);
                 return Ok(());
             }

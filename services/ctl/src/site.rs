@@ -50,7 +50,7 @@ enum Act {
         #[arg(long = "domain", value_name = "HOST", required = true)]
         domains: Vec<String>,
         /// Who may register
-        #[arg(long, value_name = "open|closed")]
+        #[arg(long, value_name = "open|closed|invite|oidc|approval")]
         registration: Option<String>,
         /// What it is for
         #[arg(long, value_name = "live|sandbox")]
@@ -69,7 +69,7 @@ enum Act {
         #[arg(long)]
         name: Option<String>,
         /// Who may register
-        #[arg(long, value_name = "open|closed")]
+        #[arg(long, value_name = "open|closed|invite|oidc|approval")]
         registration: Option<String>,
     },
     /// Stop serving a site; nothing is lost
@@ -92,6 +92,9 @@ enum Act {
     Delete {
         /// Its id, or one of its host names
         site: String,
+        /// Only say what would go with it in the end
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Bring a deleted site back
     Restore {
@@ -135,7 +138,10 @@ impl Site {
             Act::Resume { site } => {
                 api.post(&format!("{}/resume", path(&api, &site).await?), &json!({})).await?
             }
-            Act::Delete { site } => api.delete(&path(&api, &site).await?).await?,
+            Act::Delete { site, dry_run } => {
+                let tried = if dry_run { "?dry_run=true" } else { "" };
+                api.delete(&format!("{}{tried}", path(&api, &site).await?)).await?
+            }
             Act::Restore { site } => {
                 api.post(&format!("{}/restore", path(&api, &site).await?), &json!({})).await?
             }

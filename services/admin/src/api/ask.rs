@@ -69,20 +69,36 @@ impl<P> Caller<P> {
         Ok((read, site))
     }
 
+    /// The same, if it takes changes: a deleted one does not.
+    pub(crate) async fn living_site(&self, site: SiteRef) -> Result<Site, Problem> {
+        let site = self.known_site(site).await?;
+        if site.status == SiteStatus::Deleted { Err(Problem::site_deleted()) } else { Ok(site) }
+    }
+
     /// Has the site's home make a change for a POST; `sent` recognises it when it comes again.
     pub(crate) async fn ask(&self, site: &Site, sent: &Sent, todo: Todo<'_>) -> Result<Done, Stop> {
-        let own = self.request.id.to_string();
-        let once = Once {
-            key: KeyId(self.key().id),
-            text: sent.idempotency_key.clone().unwrap_or(own),
-            digest: sent.digest,
-        };
-        if sent.idempotency_key.is_some()
-            && let Some(outcome) = self.settled(&once).await?
-        {
-            return Ok(Done { outcome, is_replay: true });
+        if let Some(done) = self.replayed(sent).await? {
+            return Ok(done);
         }
-        self.publish(site, once, todo).await
+        self.publish(site, self.once(sent), todo).await
+    }
+
+    /// What the home has done for the same POST when it came before.
+    pub(crate) async fn replayed(&self, sent: &Sent) -> Result<Option<Done>, Problem> {
+        if sent.idempotency_key.is_none() {
+            return Ok(None);
+        }
+        let outcome = self.settled(&self.once(sent)).await?;
+        Ok(outcome.map(|outcome| Done { outcome, is_replay: true }))
+    }
+
+    fn once(&self, sent: &Sent) -> Once {
+        let own = || self.request.id.to_string();
+        Once {
+            key: KeyId(self.key().id),
+            text: sent.idempotency_key.clone().unwrap_or_else(own),
+            digest: sent.digest,
+        }
     }
 
     /// The same for a PATCH, PUT or DELETE, which can be repeated by their nature.
@@ -103,7 +119,7 @@ impl<P> Caller<P> {
 
     async fn publish(&self, site: &Site, once: Once, todo: Todo<'_>) -> Result<Done, Stop> {
         if site.status == SiteStatus::Deleted {
-            return Err(Problem::conflict("site_deleted", "The site is deleted.").into());
+            return Err(Problem::site_deleted().into());
         }
         let request = AdminRequest {
             id: RequestId(self.request.id.0),

@@ -27,7 +27,7 @@ pub(crate) async fn authenticate(State(api): State<Api>, mut request: Request, n
     let Some(info) = request.extensions().get::<RequestInfo>().cloned() else {
         return Problem::internal().into_response();
     };
-    let identity = match identify(&api, request.headers()).await {
+    let identity = match identify(&api, &info, request.headers()).await {
         Ok(Some(identity)) => identity,
         Ok(None) => return api.limits.failed(info.from).into_response(),
         Err(problem) => return problem.into_response(),
@@ -43,9 +43,12 @@ pub(crate) async fn authenticate(State(api): State<Api>, mut request: Request, n
     answer
 }
 
-async fn identify(api: &Api, headers: &HeaderMap) -> Result<Option<Identity>, Problem> {
+async fn identify(api: &Api, info: &RequestInfo, headers: &HeaderMap) -> Result<Option<Identity>, Problem> {
     let Some(secret) = bearer(headers).and_then(KeySecret::parse) else { return Ok(None) };
-    let key = api.database.use_key(&secret.hash()).await?;
+    let hash = secret.hash();
+    api.limits.may_try(info.from, &hash)?;
+    let key = api.database.use_key(&hash).await?;
+    api.limits.tried(&hash, key.is_some());
     Ok(key.map(|key| Identity { sights: key.sights(), key, seal: secret.derive("sealed answers") }))
 }
 

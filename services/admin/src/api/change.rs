@@ -2,18 +2,23 @@
 //!
 //! A handler that changes something begins with [`Caller::begin`] or [`Caller::begin_post`], notes each change with
 //! [`Change::note`], and ends with [`Change::answer`], which commits. Whatever ends early has changed nothing.
+//!
+//! A change holds a connection of the database. Until it ends, its handler must not ask the store for another one: some such
+//! requests at once would have all connections and wait for one another. It reads before it begins, or through
+//! [`Change::tx`]. The tests of the API run on one connection, so whatever waits for a second one fails there.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tmtp_domain::SiteId;
-use tmtp_store::{AdminTx, Claim, NewAudit};
+use tmtp_store::{AdminTx, Claim, NewAudit, SettledAnswer};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::Problem;
 use super::caller::Caller;
+use super::etag::etag;
 use super::payload::Sent;
 use super::request::RequestInfo;
 use super::sealed::{open, seal};
@@ -106,12 +111,29 @@ impl<P> Caller<P> {
         let once = Once { idempotency_key, digest: sent.digest, seal: self.identity.seal };
         match change.tx.claim(change.key, &once.idempotency_key, &sent.digest).await? {
             Claim::New => change.once = Some(once),
-            Claim::Done { status, answer } => {
-                return Err(Stop::Replay(Box::new(once.replay(status, &answer)?)));
+            Claim::Done { status, answer, etag } => {
+                return Err(Stop::Replay(Box::new(once.replay(status, &answer, etag.as_deref())?)));
             }
             Claim::Other => return Err(Problem::key_reused().into()),
         }
         Ok(change)
+    }
+
+    /// Ends with the answer when a POST was carried out before, and keeps nothing: what follows may take its time, and then
+    /// begins the change.
+    pub(crate) async fn stop_if_done(&self, sent: &Sent) -> Result<(), Stop> {
+        if sent.idempotency_key.is_some() {
+            self.begin_post(sent).await?;
+        }
+        Ok(())
+    }
+
+    /// Answers a POST that changes nothing, and gives the same answer when it comes again.
+    pub(crate) async fn answer_once(&self, sent: &Sent, body: &impl Serialize) -> Answer {
+        if sent.idempotency_key.is_some() {
+            return self.begin_post(sent).await?.answer(StatusCode::OK, body).await;
+        }
+        Ok(json(StatusCode::OK, serde_json::to_string(body).map_err(|_| Problem::internal())?))
     }
 }
 
@@ -134,15 +156,29 @@ impl Change {
     }
 
     /// Makes it happen, and answers with this.
-    pub(crate) async fn answer(mut self, status: StatusCode, body: &impl Serialize) -> Answer {
+    pub(crate) async fn answer(self, status: StatusCode, body: &impl Serialize) -> Answer {
+        self.finish(status, body, None).await
+    }
+
+    /// The same, with the version that this is, for `If-Match`.
+    pub(crate) async fn answer_tagged(
+        self,
+        status: StatusCode,
+        body: &impl Serialize,
+        version: i64,
+    ) -> Answer {
+        self.finish(status, body, Some(&etag(version))).await
+    }
+
+    async fn finish(mut self, status: StatusCode, body: &impl Serialize, etag: Option<&str>) -> Answer {
         let body = serde_json::to_string(body).map_err(|_| Problem::internal())?;
         if let Some(once) = &self.once {
-            let sealed = once.seal(&body)?;
-            let request = &once.digest;
-            self.tx.settle(self.key, &once.idempotency_key, request, status.as_u16(), &sealed).await?;
+            let answer = once.seal(&body)?;
+            let settled = SettledAnswer { status: status.as_u16(), answer: &answer, etag };
+            self.tx.settle(self.key, &once.idempotency_key, &once.digest, settled).await?;
         }
         self.tx.commit().await?;
-        Ok(json(status, body))
+        Ok(with_etag(json(status, body), etag))
     }
 
     /// Which request it is, and from where, for what happens later in its name.
@@ -164,19 +200,26 @@ impl Once {
         seal(&self.seal, &self.digest, body)
     }
 
-    fn replay(&self, status: u16, sealed: &str) -> Result<Response, Problem> {
+    fn replay(&self, status: u16, sealed: &str, etag: Option<&str>) -> Result<Response, Problem> {
         let body = open(&self.seal, &self.digest, sealed).ok_or_else(|| {
             tracing::error!("a stored answer cannot be opened");
             Problem::internal()
         })?;
         let mut answer = json(StatusCode::from_u16(status).map_err(|_| Problem::internal())?, body);
         answer.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
-        Ok(answer)
+        Ok(with_etag(answer, etag))
     }
 }
 
 fn json(status: StatusCode, body: String) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+fn with_etag(mut answer: Response, etag: Option<&str>) -> Response {
+    if let Some(value) = etag.and_then(|etag| HeaderValue::from_str(etag).ok()) {
+        answer.headers_mut().insert(header::ETAG, value);
+    }
+    answer
 }
 
 /// 200 with a body.

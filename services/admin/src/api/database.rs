@@ -41,11 +41,6 @@ impl Database {
         self.0.settled(wanted).await
     }
 
-    /// The number of shards of this deployment.
-    pub(crate) async fn shards(&self) -> Result<u16, Error> {
-        self.0.shards().await
-    }
-
     /// Whether this is the code of an invite that the caller may see. A read cannot tell: it sees no hashes of codes.
     pub(crate) async fn is_code_of(&self, invite: &InviteRecord, code: &InviteCode) -> Result<bool, Error> {
         let found = self.0.invite_by_code(invite.site, &code.hash(invite.site)).await?;

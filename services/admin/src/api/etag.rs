@@ -26,7 +26,7 @@ impl IfMatch {
     /// Goes on only if this is the version that was meant.
     pub(crate) fn check(&self, revision: i64) -> Result<(), Problem> {
         let Some(wanted) = &self.0 else { return Ok(()) };
-        if wanted.iter().any(|tag| tag == "*" || *tag == tag_of(revision)) {
+        if wanted.iter().any(|tag| tag == "*" || *tag == etag(revision)) {
             return Ok(());
         }
         Err(Problem::new(
@@ -55,12 +55,13 @@ impl FromRequestParts<Api> for IfMatch {
 
 /// Names the version of an answer.
 pub(crate) fn tagged(mut answer: Response, revision: i64) -> Response {
-    if let Ok(value) = HeaderValue::from_str(&tag_of(revision)) {
+    if let Ok(value) = HeaderValue::from_str(&etag(revision)) {
         answer.headers_mut().insert(header::ETAG, value);
     }
     answer
 }
 
-fn tag_of(revision: i64) -> String {
+/// A version as the header has it.
+pub(crate) fn etag(revision: i64) -> String {
     format!("\"{revision}\"")
 }

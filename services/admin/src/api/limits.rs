@@ -1,16 +1,22 @@
 //! How often one may ask: each key by itself, and each address with keys that are none.
 //!
 //! Counted by each admin server for itself, in memory: with n of them a key has up to n times as much.
+//!
+//! Whoever is beyond the limit of failures is refused before the database is asked. Behind one address there may be others
+//! with good keys, so those that have been good lately are asked for all the same.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, HeaderValue};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::Problem;
@@ -22,7 +28,14 @@ pub(crate) struct Limits {
     per_minute: NonZeroU32,
     keys: Limiter<Uuid>,
     failures: Limiter<IpAddr>,
+    /// Beyond the limit of failures until then.
+    blocked: Mutex<HashMap<IpAddr, Instant>>,
+    /// SHA-256 of keys that were good, and when. No more than there are keys.
+    good: Mutex<HashMap<[u8; 32], Instant>>,
 }
+
+/// For so long a key that was good is asked for also where many are not.
+const GOOD_FOR: Duration = Duration::from_hours(1);
 
 impl Limits {
     pub(crate) fn new(per_minute: NonZeroU32, failures_per_minute: NonZeroU32) -> Self {
@@ -30,6 +43,8 @@ impl Limits {
             per_minute,
             keys: RateLimiter::dashmap(Quota::per_minute(per_minute)).with_middleware(),
             failures: RateLimiter::dashmap(Quota::per_minute(failures_per_minute)).with_middleware(),
+            blocked: Mutex::default(),
+            good: Mutex::default(),
         }
     }
 
@@ -45,12 +60,35 @@ impl Limits {
         }
     }
 
+    /// Whether the database is asked for this key. Not for one that may be made up, from where many are.
+    pub(crate) fn may_try(&self, from: IpAddr, hash: &[u8; 32]) -> Result<(), Problem> {
+        let until = self.blocked.lock().get(&network(from)).copied();
+        let Some(wait) = until.and_then(|until| until.checked_duration_since(Instant::now())) else {
+            return Ok(());
+        };
+        if self.good.lock().contains_key(hash) {
+            return Ok(());
+        }
+        Err(Problem::too_many_requests(wait.as_secs() + 1))
+    }
+
+    /// What the database says about a key.
+    pub(crate) fn tried(&self, hash: &[u8; 32], is_good: bool) {
+        if is_good {
+            self.good.lock().insert(*hash, Instant::now());
+        } else {
+            self.good.lock().remove(hash);
+        }
+    }
+
     /// Counts a request without a valid key, and says what to answer.
     pub(crate) fn failed(&self, from: IpAddr) -> Problem {
-        match self.failures.check_key(&network(from)) {
+        let network = network(from);
+        match self.failures.check_key(&network) {
             Ok(_) => Problem::unauthenticated(),
             Err(not_until) => {
                 let wait = not_until.wait_time_from(DefaultClock::default().now());
+                self.blocked.lock().insert(network, Instant::now() + wait);
                 Problem::too_many_requests(wait.as_secs() + 1)
             }
         }
@@ -60,6 +98,9 @@ impl Limits {
     pub(crate) fn forget(&self) {
         self.keys.retain_recent();
         self.failures.retain_recent();
+        let now = Instant::now();
+        self.blocked.lock().retain(|_, until| *until > now);
+        self.good.lock().retain(|_, at| now.duration_since(*at) < GOOD_FOR);
     }
 }
 

@@ -6,8 +6,9 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use utoipa::openapi::response::{Response as Documented, ResponseBuilder};
+use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, Ref, RefOr};
+use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, RefOr};
 use utoipa::{IntoResponses, Modify, OpenApi};
 
 use super::Api;
@@ -79,6 +80,48 @@ fn problem(&(status, description): &(&str, &str)) -> (String, RefOr<Documented>)
     let response =
         ResponseBuilder::new().description(description).content("application/problem+json", content).build();
     (status.to_owned(), response.into())
+}
+
+/// The headers that no endpoint writes itself.
+const ID: (&str, &str) = ("X-Request-Id", "Which request it was; name it when you ask for help.");
+const LIMITS: [(&str, &str); 3] = [
+    ("RateLimit-Limit", "Requests that the key may make within a minute."),
+    ("RateLimit-Remaining", "Requests that it may make at once now."),
+    ("RateLimit-Reset", "Seconds until it may make as many as `RateLimit-Limit` at once."),
+];
+const RETRY: (&str, &str) = ("Retry-After", "Seconds to wait before the request is sent again.");
+
+/// Documents the headers that the layers around the endpoints write.
+pub(crate) fn add_headers(document: &mut utoipa::openapi::OpenApi) {
+    let components = document.components.get_or_insert_default();
+    let kinds = LIMITS.into_iter().chain([RETRY]).map(|header| (header, Type::Integer));
+    for ((name, description), kind) in kinds.chain([(ID, Type::String)]) {
+        let schema = ObjectBuilder::new().schema_type(SchemaType::new(kind)).build();
+        let header = HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build();
+        components.headers.insert(name.to_owned(), RefOr::T(header));
+    }
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            let has_key = operation.security.is_some();
+            for (status, response) in &mut operation.responses.responses {
+                let RefOr::T(response) = response else { continue };
+                add(response, ID);
+                // Without a valid key there is nothing that they could count.
+                if has_key && status != "401" {
+                    LIMITS.into_iter().for_each(|header| add(response, header));
+                }
+                if ["429", "503"].contains(&status.as_str()) {
+                    add(response, RETRY);
+                }
+            }
+        }
+    }
+}
+
+fn add(response: &mut Documented, (name, _): (&str, &str)) {
+    let header = RefOr::Ref(Ref::new(format!("#/components/headers/{name}")));
+    response.headers.insert(name.to_owned(), header);
 }
 
 /// This document

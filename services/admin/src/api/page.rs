@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::payload::{pairs, read_query};
+use super::payload::{has_nul, pairs, read_query};
 use super::{Api, Problem};
 
 /// The first form of cursors. Another form gets another number, and both are read for a while.
@@ -102,6 +102,36 @@ where
     }
 }
 
+impl<F, A> Listing<F, A>
+where
+    F: Serialize,
+    A: Serialize + PartialEq,
+{
+    /// The page, of all the rows that there are: for lists that are short, and read as a whole. `place` is another for each
+    /// row. Where a page ended at a row that has gone since, nothing says which come next: then it is begun anew.
+    pub(crate) fn page_of<R, T>(
+        &self,
+        path: &str,
+        all: Vec<R>,
+        place: impl Fn(&R) -> A,
+        show: impl Fn(R) -> T,
+    ) -> Result<List<T>, Problem> {
+        let mut rows = all;
+        if let Some(after) = &self.after {
+            let at = rows.iter().position(|row| place(row) == *after);
+            let gone =
+                || Problem::invalid("cursor", "what the page ended with has gone: begin without a cursor");
+            rows.drain(..=at.ok_or_else(gone)?);
+        }
+        Ok(self.page(path, rows, place, show))
+    }
+}
+
+/// For lists without filters.
+#[derive(Debug, Serialize, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NoFilter {}
+
 impl<F, A> FromRequestParts<Api> for Listing<F, A>
 where
     F: DeserializeOwned + PartialEq + Send,
@@ -135,6 +165,9 @@ where
     A: DeserializeOwned,
 {
     let json = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
+    if has_nul(&json) {
+        return None;
+    }
     let cursor: Cursor<'static, F, A> = serde_json::from_slice(&json).ok()?;
     (cursor.version == VERSION && cursor.list == path).then_some(cursor)
 }

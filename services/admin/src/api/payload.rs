@@ -104,7 +104,7 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
 }
 
 /// A NUL in JSON can only be written as an escape; Postgres' texts cannot hold one.
-fn has_nul(json: &[u8]) -> bool {
+pub(super) fn has_nul(json: &[u8]) -> bool {
     let escapes = json.windows(6).enumerate().filter(|(_, six)| six == b"\\u0000");
     // Behind an odd number of backslashes it is a text that only looks so.
     let mut slashes =
@@ -137,6 +137,10 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Api> for Place<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        // A NUL is in no name, and Postgres' texts cannot hold one. Only this is decoded to it.
+        if parts.uri.path().contains("%00") {
+            return Err(Problem::not_found());
+        }
         let path = axum::extract::Path::from_request_parts(parts, api).await;
         path.map(|path| Self(path.0)).map_err(|_| Problem::not_found())
     }

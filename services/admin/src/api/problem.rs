@@ -57,7 +57,9 @@ pub(crate) struct ProblemBody {
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, title: &'static str) -> Self {
-        Self(Box::new(Parts { status, code, title, detail: None, param: None, retry_after: None }))
+        // Whatever cannot be done now may be in a moment.
+        let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
+        Self(Box::new(Parts { status, code, title, detail: None, param: None, retry_after }))
     }
 
     /// There is no such thing, or the key may not know of it.
@@ -75,7 +77,6 @@ impl Problem {
 
     pub(crate) fn unavailable() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The server cannot do this at the moment.")
-            .retry_after(1)
     }
 
     pub(crate) fn timeout() -> Self {
@@ -119,7 +120,6 @@ impl Problem {
     pub(crate) fn unconfirmed() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unconfirmed", "Nobody has confirmed the change in time.")
             .detail("It may have happened, or may yet: send it again with the same Idempotency-Key to hear which.")
-            .retry_after(1)
     }
 
     /// A part of the request is not what it must be.
@@ -132,6 +132,12 @@ impl Problem {
     /// It contradicts what is there.
     pub(crate) fn conflict(code: &'static str, title: &'static str) -> Self {
         Self::new(StatusCode::CONFLICT, code, title)
+    }
+
+    /// The site is deleted, and takes no change until it is restored.
+    pub(crate) fn site_deleted() -> Self {
+        Self::conflict("site_deleted", "The site is deleted.")
+            .detail("It takes no changes. Restore it first, as long as there is time for that.")
     }
 
     /// Which part it is about, and what to do about that; for problems that are told within an answer.

@@ -15,6 +15,7 @@ use crate::api::caller::{Caller, may};
 use crate::api::change::{Answer, Change, Note, OnceParams, Shown};
 use crate::api::id::{CertificateRef, SiteRef};
 use crate::api::openapi::{ChangeRefusals, Refusals};
+use crate::api::page::{List, Listing, NoFilter, PageParams};
 use crate::api::payload::{Payload, Place};
 use crate::api::time::Time;
 use crate::api::words::{SourceWord, Word};
@@ -22,7 +23,7 @@ use crate::api::{Api, Problem};
 use crate::sites::lock;
 
 /// Certificates of one site. More than domains, because old ones may stay while new ones are brought.
-const CERTIFICATES_MAX: usize = 100;
+const CERTIFICATES_MAX: i64 = 100;
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -59,12 +60,6 @@ pub(crate) struct CertificateWarning {
     code: &'static str,
     /// For people.
     message: String,
-}
-
-/// The certificates of a site.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Certificates {
-    data: Vec<Certificate>,
 }
 
 /// A certificate to be.
@@ -120,16 +115,19 @@ impl From<Refusal> for Problem {
 
 /// List the certificates of a site
 #[utoipa::path(get, path = "/v1/sites/{site}/certificates", operation_id = "list_certificates", tag = "certificates",
-    security(("key" = ["certificates:read"])), params(("site" = SiteRef, Path, description = "The site's id")),
-    responses((status = 200, description = "All of them, the newest first", body = Certificates), Refusals))]
+    security(("key" = ["certificates:read"])), 
+    params(("site" = SiteRef, Path, description = "The site's id"), PageParams),
+    responses((status = 200, description = "The newest first", body = List<Certificate>), Refusals))]
 pub(crate) async fn list(
     caller: Caller<may::ReadCertificates>,
     Place(site): Place<SiteRef>,
-) -> Shown<Certificates> {
+    listing: Listing<NoFilter, CertificateRef>,
+) -> Shown<List<Certificate>> {
+    let path = format!("/v1/sites/{site}/certificates");
     let (site, records) = find(&caller, site).await?;
     let now = Time::now();
-    let data = records.iter().map(|record| Certificate::of(record, &site.domains, now)).collect();
-    Ok(Json(Certificates { data }))
+    let show = |record: CertificateRecord| Certificate::of(&record, &site.domains, now);
+    Ok(Json(listing.page_of(&path, records, |record| record.id.into(), show)?))
 }
 
 /// Show a certificate
@@ -167,7 +165,7 @@ pub(crate) async fn upload(
     let site = lock(&caller, &mut change, site).await?;
     let now = Time::now();
     let (checked, key) = check(&new.value.certificate, &new.value.private_key, &site.domains, now.0)?;
-    if caller.read().await?.certificates(site.id).await?.len() >= CERTIFICATES_MAX {
+    if change.tx.count_certificates(site.id).await? >= CERTIFICATES_MAX {
         let problem = Problem::conflict("too_many_certificates", "The site has too many certificates.");
         return Err(problem
             .detail(format!("A site has at most {CERTIFICATES_MAX}: remove some first."))

@@ -25,6 +25,7 @@ use crate::api::openapi::ChangeRefusals;
 use crate::api::payload::{self, Place, RawPayload, parse};
 use crate::api::sealed::seal;
 use crate::jobs::{INVITES, Job};
+use crate::sites::hold;
 
 /// Rows of one request.
 const ROWS_MAX: usize = 1_000;
@@ -96,23 +97,24 @@ pub(crate) struct BulkSecret {
               ChangeRefusals))]
 pub(crate) async fn create(
     caller: Caller<may::WriteInvites>,
-    Place(site): Place<SiteRef>,
+    Place(site_ref): Place<SiteRef>,
     dry_run: DryRun,
     raw: RawPayload,
 ) -> Answer {
-    let site = caller.known_site(site).await?.id;
+    let site = caller.living_site(site_ref).await?.id;
     let rows = read(&raw)?;
     if !(1..=ROWS_MAX).contains(&rows.len()) {
         return Err(Problem::invalid("body", format!("give 1 to {ROWS_MAX} rows")).into());
     }
+    // What is read beside the change is read before it: it has the only connection that a request may have.
+    let (rows, secrets) = plan(&caller, site, &rows).await?;
     if dry_run.0 {
-        let (planned, _) = plan(&caller, site, &rows).await?;
-        let rows: Vec<BulkRow> = planned.into_iter().map(|planned| planned.told).collect();
+        let rows: Vec<BulkRow> = rows.into_iter().map(|planned| planned.told).collect();
         let valid = rows.iter().filter(|row| row.ok).count();
         return Ok(Json(BulkTrial { valid, invalid: rows.len() - valid, rows }).into_response());
     }
     let mut change = caller.begin_post(&raw.sent).await?;
-    let (rows, secrets) = plan(&caller, site, &rows).await?;
+    hold(&caller, &mut change, site_ref).await?;
     let id = Uuid::new_v4();
     let (request, from) = change.origin();
     let input = BulkInput { request, from, key: caller.key().id, rows };

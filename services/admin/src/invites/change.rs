@@ -2,17 +2,19 @@
 
 use axum::http::StatusCode;
 use serde::Deserialize;
+use tmtp_domain::{InviteId, InviteState, SiteId};
+use tmtp_store::InviteRecord;
 use utoipa::ToSchema;
 
-use super::show::find;
-use super::{Invite, MadeInvite, domains, note, random_code};
+use super::{Invite, MadeInvite, note, random_code};
 use crate::api::Problem;
 use crate::api::caller::{Caller, may};
-use crate::api::change::{Answer, OnceParams};
+use crate::api::change::{Answer, Change, OnceParams};
 use crate::api::id::{InviteRef, SiteRef};
 use crate::api::openapi::ChangeRefusals;
 use crate::api::payload::{Payload, Place};
 use crate::api::time::Time;
+use crate::sites::hold;
 
 /// A new code to be.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -24,7 +26,8 @@ pub(crate) struct Resend {
 
 /// Resend an invite
 ///
-/// It gets a new code and a new link, told once. The old ones are no longer good.
+/// It gets a new code and a new link, told once. The old ones are no longer good. One that has expired needs a new
+/// `expires_at`; one that is used up or revoked is refused with 409, because nobody could join with its new code.
 #[utoipa::path(post, path = "/v1/sites/{site}/invites/{invite}/resend", operation_id = "resend_invite",
     tag = "invites", security(("key" = ["invites:write"])),
     params(("site" = SiteRef, Path, description = "The site's id"),
@@ -35,19 +38,32 @@ pub(crate) async fn resend(
     Place((site, invite)): Place<(SiteRef, InviteRef)>,
     wanted: Payload<Resend>,
 ) -> Answer {
-    let before = find(&caller, site, invite).await?;
+    caller.site(site)?;
     let mut change = caller.begin_post(&wanted.sent).await?;
+    let site = hold(&caller, &mut change, site).await?;
+    let before = lock(&mut change, site.id, invite).await?;
     let expires_at = wanted.value.expires_at.map(|time| time.0).or(before.usage.expires_at);
     if expires_at.is_some_and(|end| end <= Time::now().0) {
         return Err(Problem::invalid("expires_at", "give a time that is still to come").into());
     }
+    // A new code for one of these would open nothing.
+    match before.usage.state(Time::now().0) {
+        InviteState::Revoked => {
+            let problem = Problem::conflict("revoked", "The invite has been revoked.");
+            return Err(problem.detail("It stays so. Make a new invite.").into());
+        }
+        InviteState::Used => {
+            let problem = Problem::conflict("used", "The invite is used up.");
+            return Err(problem.detail("As many have joined with it as may. Make a new invite.").into());
+        }
+        InviteState::Pending | InviteState::Active | InviteState::Expired => {}
+    }
     let code = random_code()?;
-    let hash = code.hash(before.site);
-    let recoded = change.tx.recode_invite(before.site, before.id(), &hash, expires_at).await?;
-    let after = recoded.ok_or_else(|| Problem::conflict("revoked", "The invite has been revoked."))?;
-    let domains = domains(&caller, before.site).await?;
-    note(&mut change, "invite.resend", before.site, Some(&Invite::of(&before)), &Invite::of(&after)).await?;
-    change.answer(StatusCode::OK, &MadeInvite::of(&caller.api, &domains, &after, &code)).await
+    let hash = code.hash(site.id);
+    let recoded = change.tx.recode_invite(site.id, before.id(), &hash, expires_at).await?;
+    let after = recoded.ok_or_else(Problem::internal)?;
+    note(&mut change, "invite.resend", site.id, Some(&Invite::of(&before)), &Invite::of(&after)).await?;
+    change.answer(StatusCode::OK, &MadeInvite::of(&caller.api, &site.domains, &after, &code)).await
 }
 
 /// Revoke an invite
@@ -62,11 +78,15 @@ pub(crate) async fn revoke(
     caller: Caller<may::WriteInvites>,
     Place((site, invite)): Place<(SiteRef, InviteRef)>,
 ) -> Answer {
-    let before = find(&caller, site, invite).await?;
     let mut change = caller.begin().await?;
-    if let Some(after) = change.tx.revoke_invite(before.site, before.id()).await? {
-        note(&mut change, "invite.revoke", before.site, Some(&Invite::of(&before)), &Invite::of(&after))
-            .await?;
+    let site = hold(&caller, &mut change, site).await?.id;
+    let before = lock(&mut change, site, invite).await?;
+    if let Some(after) = change.tx.revoke_invite(site, before.id()).await? {
+        note(&mut change, "invite.revoke", site, Some(&Invite::of(&before)), &Invite::of(&after)).await?;
     }
     change.done().await
+}
+
+async fn lock(change: &mut Change, site: SiteId, invite: InviteRef) -> Result<InviteRecord, Problem> {
+    change.tx.lock_invite(site, InviteId(invite.0)).await?.ok_or_else(Problem::not_found)
 }

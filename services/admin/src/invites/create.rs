@@ -7,7 +7,7 @@ use tmtp_store::NewInvite;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Invite, MadeInvite, domains, note, random_code};
+use super::{Invite, MadeInvite, note, random_code};
 use crate::api::Problem;
 use crate::api::caller::{Caller, may};
 use crate::api::change::{Answer, OnceParams};
@@ -15,6 +15,7 @@ use crate::api::id::SiteRef;
 use crate::api::openapi::ChangeRefusals;
 use crate::api::payload::{Payload, Place};
 use crate::api::time::Time;
+use crate::sites::hold;
 
 /// Most that may join with one invite.
 const USES_MAX: i32 = 10_000;
@@ -65,15 +66,15 @@ pub(crate) async fn create(
     Place(site): Place<SiteRef>,
     new: Payload<InviteToBe>,
 ) -> Answer {
-    let site = caller.site(site)?;
+    caller.site(site)?;
     let mut change = caller.begin_post(&new.sent).await?;
-    let domains = domains(&caller, site).await?;
+    let held = hold(&caller, &mut change, site).await?;
     let code = random_code()?;
-    let new = check(new.value, code.hash(site))?;
-    let made = change.tx.create_invites(site, Some(caller.key().id), &[new]).await?;
+    let new = check(new.value, code.hash(held.id))?;
+    let made = change.tx.create_invites(held.id, Some(caller.key().id), &[new]).await?;
     let made = made.first().ok_or_else(Problem::internal)?;
-    note(&mut change, "invite.create", site, None, &Invite::of(made)).await?;
-    let answer = MadeInvite::of(&caller.api, &domains, made, &code);
+    note(&mut change, "invite.create", held.id, None, &Invite::of(made)).await?;
+    let answer = MadeInvite::of(&caller.api, &held.domains, made, &code);
     change.answer(StatusCode::CREATED, &answer).await
 }
 

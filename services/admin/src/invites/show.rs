@@ -12,13 +12,11 @@ use crate::api::caller::{Caller, may};
 use crate::api::change::Shown;
 use crate::api::id::{InviteRef, SiteRef};
 use crate::api::openapi::Refusals;
-use crate::api::page::{List, Listing, PageParams};
+use crate::api::page::{List, Listing, NoFilter, PageParams};
 use crate::api::payload::Place;
 use crate::api::time::Time;
+use crate::api::uid::UidText;
 use crate::api::words::InviteStateWord;
-
-/// Uses that are shown of one invite.
-const JOINED_MAX: i64 = 10_000;
 
 /// Which invites are wanted.
 #[derive(Debug, Serialize, Deserialize, PartialEq, IntoParams)]
@@ -36,16 +34,10 @@ pub(crate) struct InviteQuery {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Joined {
     /// Who.
-    uid: String,
+    uid: UidText,
     /// `pending`: waits for approval; `completed`; `denied`.
     state: String,
     at: Time,
-}
-
-/// Everybody who joined with an invite.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct AllJoined {
-    data: Vec<Joined>,
 }
 
 /// List invites
@@ -58,7 +50,7 @@ pub(crate) async fn list(
     Place(site): Place<SiteRef>,
     listing: Listing<InviteQuery, InviteRef>,
 ) -> Shown<List<Invite>> {
-    let id = caller.site(site)?;
+    let id = caller.known_site(site).await?.id;
     let filter = InviteFilter {
         state: listing.filter.state.map(|word| word.0),
         external_id: listing.filter.external_id.as_deref(),
@@ -86,19 +78,19 @@ pub(crate) async fn show(
 #[utoipa::path(get, path = "/v1/sites/{site}/invites/{invite}/joined", operation_id = "list_joined", tag = "invites",
     security(("key" = ["invites:read"])),
     params(("site" = SiteRef, Path, description = "The site's id"),
-           ("invite" = InviteRef, Path, description = "The invite's id")),
-    responses((status = 200, description = "All of them, the first one first", body = AllJoined), Refusals))]
+           ("invite" = InviteRef, Path, description = "The invite's id"), PageParams),
+    responses((status = 200, description = "The first one first", body = List<Joined>), Refusals))]
 pub(crate) async fn joined(
     caller: Caller<may::ReadInvites>,
     Place((site, invite)): Place<(SiteRef, InviteRef)>,
-) -> Shown<AllJoined> {
+    listing: Listing<NoFilter, UidText>,
+) -> Shown<List<Joined>> {
+    let path = format!("/v1/sites/{site}/invites/{invite}/joined");
     let invite = find(&caller, site, invite).await?;
-    let joined = caller.read().await?.joined(invite.site, invite.id(), JOINED_MAX).await?;
-    let data = joined
-        .into_iter()
-        .map(|one| Joined { uid: one.uid.to_string(), state: one.state, at: Time(one.at) })
-        .collect();
-    Ok(Json(AllJoined { data }))
+    let after = listing.after.map(|uid| uid.0);
+    let rows = caller.read().await?.joined(invite.site, invite.id(), after, listing.fetch()).await?;
+    let show = |one: tmtp_store::Joined| Joined { uid: UidText(one.uid), state: one.state, at: Time(one.at) };
+    Ok(Json(listing.page(&path, rows, |one| UidText(one.uid), show)))
 }
 
 pub(super) async fn find<P>(

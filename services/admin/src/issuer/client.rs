@@ -2,7 +2,7 @@
 //! the person is told instead, on the page, because a client shows nothing useful.
 
 use tmtp_domain::SiteId;
-use url::{Host, Url};
+use url::Url;
 
 use super::params::Params;
 use super::refusal::Refusal;
@@ -93,14 +93,9 @@ fn may_redirect(address: &str, web_clients: &[String]) -> bool {
         && !address.contains(['?', '#', '@'])
 }
 
-/// `http://localhost:PORT` or `http://127.0.0.1:PORT`.
+/// `http://localhost:PORT`.
 pub(super) fn is_own_machine(url: &Url) -> bool {
-    let own = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address == std::net::Ipv4Addr::LOCALHOST,
-        _ => false,
-    };
-    own && url.scheme() == "http" && url.port().is_some()
+    url.host_str() == Some("localhost") && url.scheme() == "http" && url.port().is_some()
 }
 
 /// 32 octets in base64url.
@@ -116,7 +111,7 @@ mod tests {
     #[test]
     fn redirects() {
         let web = ["https://chat.example/u".to_owned()];
-        for good in ["http://localhost:8123/u", "http://127.0.0.1:1/u", "https://chat.example/u"] {
+        for good in ["http://localhost:8123/u", "http://localhost:1/u", "https://chat.example/u"] {
             assert!(may_redirect(good, &web), "{good}");
         }
         for bad in [
@@ -129,6 +124,7 @@ mod tests {
             "http://localhost:8123@evil.example/u",
             "http://evil.example:8123/u",
             "http://localhost.evil.example:1/u",
+            "http://127.0.0.1:8123/u",
             "http://127.0.0.2:1/u",
             "http://localhost:8123/a/../u",
             "http://LOCALHOST:8123/u",

@@ -10,6 +10,9 @@ use tmtp_domain::{InviteCodeError, InviteState};
 
 use super::page::{self, Kind};
 
+/// When it may be tried again what does not work at the moment.
+const AWAY: Duration = Duration::from_mins(1);
+
 /// Why not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
@@ -143,9 +146,13 @@ impl Refusal {
                 (status, Json(json!({ "error": error, "error_description": description }))).into_response()
             }
         };
-        if let Self::TooManyTries { wait } = self {
-            let seconds = HeaderValue::from(wait.as_secs() + 1);
-            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        let wait = match self {
+            Self::TooManyTries { wait } => Some(wait),
+            Self::Closed | Self::Unavailable => Some(AWAY),
+            _ => None,
+        };
+        if let Some(wait) = wait {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
         }
         response
     }

@@ -15,7 +15,7 @@ pub(super) async fn work(run: &mut Run) -> Result<JobEnd, Stopped> {
     let mut rows = run.job.done;
     loop {
         let mut tx = run.store.admin().await?;
-        match run.store.erase_some(&mut tx, site, run.config.sites.tombstone, ROWS_MAX).await? {
+        match tx.erase_some(site, run.config.sites.tombstone, ROWS_MAX).await? {
             Erasure::NotDue => return Ok(JobEnd::Done(json!({ "rows": rows, "erased": false }).to_string())),
             Erasure::Rows(more) => {
                 tx.commit().await?;

@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use tmtp_domain::InviteId;
+use tmtp_domain::{InviteId, SiteStatus};
 use tmtp_store::{JobEnd, NewAudit, NewInvite, Progress};
 
 use super::run::{Run, Stopped};
@@ -29,6 +29,10 @@ pub(super) async fn work(run: &mut Run) -> Result<JobEnd, Stopped> {
         let new: Vec<NewInvite> =
             rows.iter().filter_map(|row| row.invite.clone()).filter(|new| !there.contains(&new.id)).collect();
         let mut tx = run.store.admin().await?;
+        let held = tx.hold_site(site).await?.filter(|site| site.status != SiteStatus::Deleted);
+        if held.is_none() {
+            return Ok(JobEnd::Failed("the site is deleted".to_owned()));
+        }
         let made: Vec<(String, Invite)> = tx
             .create_invites(site, Some(input.key), &new)
             .await?

@@ -45,8 +45,8 @@ pub(super) async fn work(run: &mut Run) -> Result<JobEnd, Stopped> {
         let Some(last) = groups.last() else { break };
         after.clone_from(last);
         for gid in groups {
-            let change =
-                AdminChange::Places { gid: gid.clone(), founds: false, add: Vec::new(), drop: vec![uid] };
+            let (add, drop, asked) = (Vec::new(), vec![uid], Vec::new());
+            let change = AdminChange::Places { gid: gid.clone(), founds: false, add, drop, asked };
             ask(run, &site, &input, "group.members", &format!("leave {gid}"), change).await?;
             done += 1;
             run.step(&Progress { done, total: None, position: Some(position.clone()) }).await?;

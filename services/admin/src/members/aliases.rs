@@ -1,7 +1,7 @@
 //! Aliases of a member.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 use tmtp_contract::AdminChange;
 use utoipa::ToSchema;
@@ -12,14 +12,9 @@ use crate::api::caller::{Caller, may};
 use crate::api::change::{Answer, OnceParams, Shown};
 use crate::api::id::SiteRef;
 use crate::api::openapi::{ChangeRefusals, Refusals};
+use crate::api::page::{List, Listing, NoFilter, PageParams};
 use crate::api::payload::{Payload, Place};
 use crate::api::uid::UidText;
-
-/// All aliases of a member.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Aliases {
-    data: Vec<AliasText>,
-}
 
 /// An alias.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -34,14 +29,16 @@ pub(crate) struct AliasText {
 #[utoipa::path(get, path = "/v1/sites/{site}/members/{uid}/aliases", operation_id = "list_aliases", tag = "aliases",
     security(("key" = ["members:read"])),
     params(("site" = SiteRef, Path, description = "The site's id"),
-           ("uid" = UidText, Path, description = "The member's uid, its `%` written as `%25`")),
-    responses((status = 200, description = "All of them, the oldest first", body = Aliases), Refusals))]
+           ("uid" = UidText, Path, description = "The member's uid, its `%` written as `%25`"), PageParams),
+    responses((status = 200, description = "The oldest first", body = List<AliasText>), Refusals))]
 pub(crate) async fn list(
     caller: Caller<may::ReadMembers>,
     Place((site, uid)): Place<(SiteRef, UidText)>,
-) -> Shown<Aliases> {
-    let member = find(&caller, site, uid).await?;
-    Ok(Json(Aliases { data: member.aliases.into_iter().map(|alias| AliasText { alias }).collect() }))
+    uri: Uri,
+    listing: Listing<NoFilter, String>,
+) -> Shown<List<AliasText>> {
+    let aliases = find(&caller, site, uid).await?.aliases;
+    Ok(Json(listing.page_of(uri.path(), aliases, String::clone, |alias| AliasText { alias })?))
 }
 
 /// Give a member an alias

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use serde::Serialize;
 use tmtp_contract::{AdminChange, AdminOutcome};
 use tmtp_domain::{NodeNum, Site};
@@ -18,6 +18,7 @@ use crate::api::change::Empty;
 use crate::api::change::{Answer, OnceParams, Shown};
 use crate::api::id::SiteRef;
 use crate::api::openapi::{ChangeRefusals, Refusals};
+use crate::api::page::{List, Listing, NoFilter, PageParams};
 use crate::api::payload::{Payload, Place};
 use crate::api::time::Time;
 use crate::api::uid::UidText;
@@ -49,12 +50,6 @@ pub(crate) struct Device {
     oldest_queued_at: Option<Time>,
 }
 
-/// All devices of a member.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Devices {
-    data: Vec<Device>,
-}
-
 /// How many sessions were closed.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Disconnected {
@@ -65,18 +60,21 @@ pub(crate) struct Disconnected {
 #[utoipa::path(get, path = "/v1/sites/{site}/members/{uid}/devices", operation_id = "list_devices", tag = "devices",
     security(("key" = ["members:read"])),
     params(("site" = SiteRef, Path, description = "The site's id"),
-           ("uid" = UidText, Path, description = "The member's uid, its `%` written as `%25`")),
-    responses((status = 200, description = "All of them, revoked ones included, by number", body = Devices), Refusals))]
+           ("uid" = UidText, Path, description = "The member's uid, its `%` written as `%25`"), PageParams),
+    responses((status = 200, description = "By number, revoked ones included", body = List<Device>), Refusals))]
 pub(crate) async fn list(
     caller: Caller<may::ReadMembers>,
     Place((site, uid)): Place<(SiteRef, UidText)>,
-) -> Shown<Devices> {
+    uri: Uri,
+    listing: Listing<NoFilter, i16>,
+) -> Shown<List<Device>> {
     let (mut read, known) = caller.read_site(site).await?;
     read.member_record(known.id, uid.0).await?.ok_or_else(Problem::not_found)?;
     let records = read.device_records(known.id, uid.0).await?;
     drop(read);
     let online = online(&caller, &known, uid).await;
-    Ok(Json(Devices { data: records.into_iter().map(|record| device(record, online.as_deref())).collect() }))
+    let show = |record| device(record, online.as_deref());
+    Ok(Json(listing.page_of(uri.path(), records, |record| record.num.0, show)?))
 }
 
 fn device(record: DeviceRecord, online: Option<&[NodeNum]>) -> Device {

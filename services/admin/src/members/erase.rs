@@ -8,7 +8,7 @@ use tmtp_store::{Holdings, NewJob};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Member, find};
+use super::find;
 use crate::api::Problem;
 use crate::api::caller::{Caller, may};
 use crate::api::change::{Answer, Note};
@@ -18,6 +18,7 @@ use crate::api::openapi::ChangeRefusals;
 use crate::api::payload::Place;
 use crate::api::uid::UidText;
 use crate::jobs::{ERASE_MEMBER, Job};
+use crate::sites::hold;
 
 /// What is removed with a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -53,7 +54,7 @@ impl From<Holdings> for ErasureReport {
 ///
 /// A job: the sessions are closed first, then it leaves its groups, whose members are told, and then it is gone with its
 /// devices, aliases, accounts of sign-in providers and all that waits for it. The job's `result` is a report of that.
-/// What it has sent to others stays theirs, and the audit log keeps its uid.
+/// What it has sent to others stays theirs, and the audit log keeps its uid and what was noted there before.
 #[utoipa::path(delete, path = "/v1/sites/{site}/members/{uid}", operation_id = "erase_member", tag = "members",
     security(("key" = ["members:write"])),
     params(("site" = SiteRef, Path, description = "The site's id"),
@@ -66,13 +67,13 @@ pub(crate) async fn erase(
     Place((site, uid)): Place<(SiteRef, UidText)>,
     dry_run: DryRun,
 ) -> Answer {
-    let member = find(&caller, site, uid).await?;
-    let site = caller.site(site)?;
+    find(&caller, site, uid).await?;
+    let report = ErasureReport::from(caller.read().await?.holdings(caller.site(site)?, uid.0).await?);
     if dry_run.0 {
-        let report = ErasureReport::from(caller.read().await?.holdings(site, uid.0).await?);
         return Ok(Json(report).into_response());
     }
     let mut change = caller.begin().await?;
+    let site = hold(&caller, &mut change, site).await?.id;
     let (_, from) = change.origin();
     let input = serde_json::to_string(&ErasureInput { uid, key: caller.key().id, from });
     let new = NewJob {
@@ -84,12 +85,13 @@ pub(crate) async fn erase(
         sealed: None,
     };
     let job = Job::of(change.tx.create_job(&new).await?.ok_or_else(Problem::internal)?);
-    let (target, before) = (uid.to_string(), Member::of(&member));
+    // The log is never changed, so it must not say what is to be forgotten.
+    let target = uid.to_string();
     let note = Note {
         site: Some(site),
         action: "member.erase_asked",
         target: &target,
-        before: Some(&before),
+        before: Some(&report),
         after: None,
     };
     change.note(note).await?;

@@ -13,6 +13,7 @@ use crate::api::id::SiteRef;
 use crate::api::openapi::Refusals;
 use crate::api::page::{List, Listing, PageParams};
 use crate::api::payload::Place;
+use crate::api::time::Time;
 use crate::api::uid::UidText;
 use crate::api::words::MemberStatusWord;
 
@@ -39,6 +40,10 @@ pub(crate) struct MemberQuery {
     /// With this in an alias or in the external id, in any case.
     #[param(max_length = 255)]
     q: Option<String>,
+    /// That has not been seen since then, or never: no session of it has begun or ended since.
+    seen_before: Option<Time>,
+    /// That has been seen then or later.
+    seen_since: Option<Time>,
 }
 
 /// List members
@@ -69,6 +74,8 @@ pub(crate) async fn list(
         alias_prefix: wanted.alias_prefix.as_deref(),
         external_id: wanted.external_id.as_deref(),
         contains: wanted.q.as_deref(),
+        seen_before: wanted.seen_before.map(|time| time.0),
+        seen_since: wanted.seen_since.map(|time| time.0),
     };
     let after = listing.after.map(|uid| uid.0);
     let rows = read.member_records(known.id, filter, after, listing.fetch()).await?;

@@ -13,6 +13,7 @@ use crate::api::openapi::ChangeRefusals;
 use crate::api::patch::Patch;
 use crate::api::payload::{Payload, Place};
 use crate::api::uid::UidText;
+use crate::sites::hold;
 
 /// Octets of an external id.
 const EXTERNAL_ID_MAX: usize = 255;
@@ -41,7 +42,6 @@ pub(crate) async fn update(
     patch: Payload<MemberPatch>,
 ) -> Answer {
     let before = find(&caller, site, uid).await?;
-    let site = caller.site(site)?;
     let Some(external_id) = patch.value.external_id.nullable() else {
         return caller.begin().await?.answer(StatusCode::OK, &Member::of(&before)).await;
     };
@@ -50,6 +50,7 @@ pub(crate) async fn update(
         return Err(Problem::invalid("external_id", detail).into());
     }
     let mut change = caller.begin().await?;
+    let site = hold(&caller, &mut change, site).await?.id;
     if !change.tx.set_external_id(site, uid.0, external_id.as_deref()).await? {
         let problem = Problem::conflict("external_id_taken", "Another member has this external id.");
         return Err(problem.param("external_id").into());

@@ -14,11 +14,12 @@ use crate::api::Problem;
 use crate::api::caller::{Caller, may};
 use crate::api::change::{Answer, Change, Note, OnceParams};
 use crate::api::dry_run::{DryRun, DryRunParams};
-use crate::api::etag::{IfMatch, IfMatchParams, tagged};
+use crate::api::etag::{IfMatch, IfMatchParams};
 use crate::api::id::SiteRef;
 use crate::api::openapi::ChangeRefusals;
 use crate::api::patch::merge;
 use crate::api::payload::{Payload, Place};
+use crate::sites;
 
 /// What a change has led to; with `dry_run`, what it would lead to.
 #[derive(Debug, Serialize, ToSchema)]
@@ -58,9 +59,8 @@ pub(crate) async fn change(
     if_match: IfMatch,
     patch: Payload<Document>,
 ) -> Answer {
-    let site = caller.site(site)?;
     let mut change = caller.begin().await?;
-    let before = lock(&mut change, site, &if_match).await?;
+    let (site, before) = lock(&caller, &mut change, site, &if_match).await?;
     let mut document = stored(&before.document)?;
     merge(&mut document, patch.value);
     finish(&caller, change, site, &before, document, dry_run).await
@@ -82,9 +82,8 @@ pub(crate) async fn replace(
     if_match: IfMatch,
     document: Payload<Document>,
 ) -> Answer {
-    let site = caller.site(site)?;
     let mut change = caller.begin().await?;
-    let before = lock(&mut change, site, &if_match).await?;
+    let (site, before) = lock(&caller, &mut change, site, &if_match).await?;
     finish(&caller, change, site, &before, document.value, dry_run).await
 }
 
@@ -113,26 +112,29 @@ pub(crate) async fn roll_back(
     if_match: IfMatch,
     wanted: Payload<Rollback>,
 ) -> Answer {
-    let site = caller.site(site)?;
+    caller.site(site)?;
     let mut change = caller.begin_post(&wanted.sent).await?;
-    let before = lock(&mut change, site, &if_match).await?;
+    let (site, before) = lock(&caller, &mut change, site, &if_match).await?;
     let version = wanted.value.version;
     let document = if version == 0 {
         Document::new()
     } else {
         let unknown = || Problem::invalid("version", "the history has no such version");
-        let behind = version.checked_add(1).ok_or_else(unknown)?;
-        let found = caller.read().await?.site_policies(site, Some(behind), 1).await?.pop();
-        let found = found.filter(|entry| entry.policy.version == version).ok_or_else(unknown)?;
-        stored(&found.policy.document)?
+        stored(&change.tx.earlier_policy(site, version).await?.ok_or_else(unknown)?.document)?
     };
     finish(&caller, change, site, &before, document, dry_run).await
 }
 
-async fn lock(change: &mut Change, site: SiteId, if_match: &IfMatch) -> Result<PolicyRecord, Problem> {
+async fn lock<P>(
+    caller: &Caller<P>,
+    change: &mut Change,
+    site: SiteRef,
+    if_match: &IfMatch,
+) -> Result<(SiteId, PolicyRecord), Problem> {
+    let site = sites::lock(caller, change, site).await?.id;
     let record = change.tx.lock_site_policy(site).await?.ok_or_else(Problem::not_found)?;
     if_match.check(record.version)?;
-    Ok(record)
+    Ok((site, record))
 }
 
 /// Sets the document, or says what would come of it. What changes nothing is no change.
@@ -179,7 +181,7 @@ async fn finish<P>(
         };
         change.note(note).await?;
     }
-    let answer = tagged(change.answer(StatusCode::OK, &answer).await?, version);
+    let answer = change.answer_tagged(StatusCode::OK, &answer, version).await?;
     if is_new {
         caller.site_changed(site).await;
     }

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::response::{IntoResponse as _, Response};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tmtp_domain::{Policy, SiteId};
 use tmtp_store::{PolicyEntry, PolicyRecord, Reader};
 use utoipa::ToSchema;
@@ -14,7 +14,7 @@ use crate::api::change::Shown;
 use crate::api::etag::tagged;
 use crate::api::id::{KeyRef, SiteRef};
 use crate::api::openapi::Refusals;
-use crate::api::page::{List, Listing, PageParams};
+use crate::api::page::{List, Listing, NoFilter, PageParams};
 use crate::api::payload::Place;
 use crate::api::time::Time;
 
@@ -31,11 +31,6 @@ pub(crate) struct PolicyVersion {
     #[schema(required = true)]
     changed_by: Option<KeyRef>,
 }
-
-/// The history has no filters.
-#[derive(Debug, Serialize, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct HistoryFilter {}
 
 impl PolicyVersion {
     fn of(entry: &PolicyEntry) -> Result<Self, Problem> {
@@ -88,7 +83,7 @@ pub(crate) async fn effective(
 pub(crate) async fn history(
     caller: Caller<may::ReadPolicy>,
     Place(site): Place<SiteRef>,
-    listing: Listing<HistoryFilter, i64>,
+    listing: Listing<NoFilter, i64>,
 ) -> Shown<List<PolicyVersion>> {
     let id = caller.site(site)?;
     let mut read = caller.read().await?;

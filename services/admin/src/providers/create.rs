@@ -68,9 +68,9 @@ pub(crate) async fn create(
     Place(site): Place<SiteRef>,
     new: Payload<NewOidcProvider>,
 ) -> Answer {
-    caller.known_site(site).await?;
+    caller.living_site(site).await?;
     // A request that was carried out is answered without asking the provider, and nothing is locked while it is asked.
-    drop(caller.begin_post(&new.sent).await?);
+    caller.stop_if_done(&new.sent).await?;
     let provider = complete(&caller.api, new.value).await?;
     let mut change = caller.begin_post(&new.sent).await?;
     let site = lock(&caller, &mut change, site).await?;

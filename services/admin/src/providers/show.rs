@@ -1,8 +1,7 @@
 //! Providers listed and shown.
 
 use axum::Json;
-use serde::Serialize;
-use utoipa::ToSchema;
+use tmtp_store::ProviderRecord;
 
 use super::find;
 use super::shape::OidcProvider;
@@ -10,26 +9,24 @@ use crate::api::caller::{Caller, may};
 use crate::api::change::Shown;
 use crate::api::id::SiteRef;
 use crate::api::openapi::Refusals;
+use crate::api::page::{List, Listing, NoFilter, PageParams};
 use crate::api::payload::Place;
-
-/// The providers of a site.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct OidcProviders {
-    data: Vec<OidcProvider>,
-}
 
 /// List the OIDC providers of a site
 #[utoipa::path(get, path = "/v1/sites/{site}/oidc-providers", operation_id = "list_oidc_providers",
     tag = "oidc providers", security(("key" = ["providers:read"])),
-    params(("site" = SiteRef, Path, description = "The site's id")),
-    responses((status = 200, description = "All of them, the oldest first", body = OidcProviders), Refusals))]
+    params(("site" = SiteRef, Path, description = "The site's id"), PageParams),
+    responses((status = 200, description = "The oldest first", body = List<OidcProvider>), Refusals))]
 pub(crate) async fn list(
     caller: Caller<may::ReadProviders>,
     Place(site): Place<SiteRef>,
-) -> Shown<OidcProviders> {
+    listing: Listing<NoFilter, String>,
+) -> Shown<List<OidcProvider>> {
+    let path = format!("/v1/sites/{site}/oidc-providers");
     let (mut read, site) = caller.read_site(site).await?;
     let records = read.providers(site.id).await?;
-    Ok(Json(OidcProviders { data: records.iter().map(OidcProvider::of).collect() }))
+    let place = |record: &ProviderRecord| record.provider.id.clone();
+    Ok(Json(listing.page_of(&path, records, place, |record| OidcProvider::of(&record))?))
 }
 
 /// Show an OIDC provider

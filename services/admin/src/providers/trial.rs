@@ -12,7 +12,7 @@ use super::shape::OidcProvider;
 use super::{fetcher, find, note};
 use crate::api::Problem;
 use crate::api::caller::{Caller, may};
-use crate::api::change::{Answer, Empty, OnceParams, Shown};
+use crate::api::change::{Answer, Empty, OnceParams};
 use crate::api::id::SiteRef;
 use crate::api::openapi::ChangeRefusals;
 use crate::api::payload::{Payload, Place};
@@ -70,15 +70,16 @@ pub(crate) struct OidcKeys {
 #[utoipa::path(post, path = "/v1/sites/{site}/oidc-providers/{provider}/test", operation_id = "test_oidc_provider",
     tag = "oidc providers", security(("key" = ["providers:write"])),
     params(("site" = SiteRef, Path, description = "The site's id"),
-           ("provider" = String, Path, description = "The provider's id")),
+           ("provider" = String, Path, description = "The provider's id"), OnceParams),
     request_body(content = Option<Empty>, description = "Nothing, or `{}`"),
     responses((status = 200, description = "How it stands", body = OidcTest), ChangeRefusals))]
 pub(crate) async fn test(
     caller: Caller<may::WriteProviders>,
     Place((site, id)): Place<(SiteRef, String)>,
-    _nothing: Payload<Empty>,
-) -> Shown<OidcTest> {
+    nothing: Payload<Empty>,
+) -> Answer {
     let (_, record) = find(&caller, site, &id).await?;
+    caller.stop_if_done(&nothing.sent).await?;
     let provider = &record.provider;
     let fetcher = fetcher(&caller.api)?;
     let (found, keys) = tokio::join!(fetcher.discover(&provider.issuer), fetcher.refresh(&provider.jwks_uri));
@@ -87,7 +88,8 @@ pub(crate) async fn test(
         None => OidcCheck { part: OidcPart::Keys, ok: true, message: format!("{} can be used", keys.keys) },
         Some(error) => OidcCheck { part: OidcPart::Keys, ok: false, message: error.to_string() },
     });
-    Ok(Json(OidcTest { ok: checks.iter().all(|check| check.ok), checks }))
+    let test = OidcTest { ok: checks.iter().all(|check| check.ok), checks };
+    caller.answer_once(&nothing.sent, &test).await
 }
 
 fn configuration(provider: &Provider, found: Result<Discovery, FetchError>) -> Vec<OidcCheck> {
@@ -127,7 +129,7 @@ pub(crate) async fn refresh(
     nothing: Payload<Empty>,
 ) -> Answer {
     let (_, record) = find(&caller, site, &id).await?;
-    drop(caller.begin_post(&nothing.sent).await?);
+    caller.stop_if_done(&nothing.sent).await?;
     let KeyStatus { keys, error, .. } = fetcher(&caller.api)?.refresh(&record.provider.jwks_uri).await;
     let fetched = OidcKeys { ok: error.is_none(), keys, error: error.map(|error| error.to_string()) };
     if !fetched.ok {

@@ -9,7 +9,7 @@ use super::{Site, check_name, lock, note};
 use crate::api::Problem;
 use crate::api::caller::{Caller, may};
 use crate::api::change::Answer;
-use crate::api::etag::{IfMatch, IfMatchParams, tagged};
+use crate::api::etag::{IfMatch, IfMatchParams};
 use crate::api::id::SiteRef;
 use crate::api::openapi::ChangeRefusals;
 use crate::api::patch::Patch;
@@ -64,9 +64,9 @@ pub(crate) async fn change(
     };
     let after = change.tx.change_site(before.id, &wanted).await?.ok_or_else(Problem::internal)?;
     let shown = note(&mut change, "site.update", before.id, Some(&before), &after).await?;
-    let answer = change.answer(StatusCode::OK, &shown).await?;
+    let answer = change.answer_tagged(StatusCode::OK, &shown, after.revision).await?;
     caller.site_changed(before.id).await;
-    Ok(tagged(answer, after.revision))
+    Ok(answer)
 }
 
 /// An end of a site (ms since 1970), which must be ahead.

@@ -61,7 +61,7 @@ pub(crate) async fn create(caller: Caller<may::CreateSites>, new: Payload<NewSit
         domains: check_domains(&new.domains)?,
         registration: new.registration.map_or(Registration::Closed, |registration| registration.0),
     };
-    let shards = caller.api.database.shards().await?;
+    let shards = change.tx.shards().await?;
     let mut made = change.tx.create_site(&site, kind, shards).await?;
     if expires_at.is_some() {
         let ends = SiteChange { expires_at: Some(expires_at), ..SiteChange::default() };

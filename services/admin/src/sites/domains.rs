@@ -13,6 +13,7 @@ use crate::api::caller::{Caller, may};
 use crate::api::change::{Answer, OnceParams, Shown};
 use crate::api::id::SiteRef;
 use crate::api::openapi::{ChangeRefusals, Refusals};
+use crate::api::page::{List, Listing, NoFilter, PageParams};
 use crate::api::payload::{Payload, Place};
 
 /// A host name of a site.
@@ -21,12 +22,6 @@ pub(crate) struct Domain {
     /// In lower case; a leading `*.` stands for one label.
     #[schema(example = "chat.example.org")]
     domain: String,
-}
-
-/// All host names of a site.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Domains {
-    data: Vec<Domain>,
 }
 
 /// A host name to be.
@@ -40,12 +35,17 @@ pub(crate) struct NewDomain {
 
 /// List the host names of a site
 #[utoipa::path(get, path = "/v1/sites/{site}/domains", operation_id = "list_domains", tag = "domains",
-    security(("key" = ["sites:read"])), params(("site" = SiteRef, Path, description = "The site's id")),
-    responses((status = 200, description = "All of them, sorted", body = Domains), Refusals))]
-pub(crate) async fn list(caller: Caller<may::ReadSites>, Place(site): Place<SiteRef>) -> Shown<Domains> {
-    let record = find(&caller, site).await?;
-    let data = record.domains.into_iter().map(|domain| Domain { domain }).collect();
-    Ok(Json(Domains { data }))
+    security(("key" = ["sites:read"])), 
+    params(("site" = SiteRef, Path, description = "The site's id"), PageParams),
+    responses((status = 200, description = "Sorted", body = List<Domain>), Refusals))]
+pub(crate) async fn list(
+    caller: Caller<may::ReadSites>,
+    Place(site): Place<SiteRef>,
+    listing: Listing<NoFilter, String>,
+) -> Shown<List<Domain>> {
+    let path = format!("/v1/sites/{site}/domains");
+    let domains = find(&caller, site).await?.domains;
+    Ok(Json(listing.page_of(&path, domains, String::clone, |domain| Domain { domain })?))
 }
 
 /// Add a host name to a site

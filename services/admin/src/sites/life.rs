@@ -1,15 +1,18 @@
 //! Suspension and deletion of sites, and the ways back.
 
+use axum::Json;
 use axum::http::StatusCode;
-use serde::Deserialize;
+use axum::response::IntoResponse as _;
+use serde::{Deserialize, Serialize};
 use tmtp_domain::SiteStatus;
-use tmtp_store::{SiteRecord, SiteTurn};
+use tmtp_store::{SiteHoldings, SiteRecord, SiteTurn};
 use utoipa::ToSchema;
 
-use super::{Site, check_text, lock, note};
+use super::{Site, check_text, lock_any, note};
 use crate::api::Problem;
 use crate::api::caller::{Caller, may};
 use crate::api::change::{Answer, Change, Empty, OnceParams};
+use crate::api::dry_run::{DryRun, DryRunParams};
 use crate::api::id::SiteRef;
 use crate::api::openapi::ChangeRefusals;
 use crate::api::payload::{Payload, Place};
@@ -46,9 +49,9 @@ pub(crate) async fn suspend(
     let mut change = caller.begin_post(&new.sent).await?;
     let reason = check_text("reason", &new.value.reason, TEXT_MAX)?;
     let notice = new.value.notice.map(|text| check_text("notice", &text, TEXT_MAX)).transpose()?;
-    let before = lock(&caller, &mut change, site).await?;
+    let before = lock_any(&caller, &mut change, site).await?;
     if before.status == SiteStatus::Deleted {
-        return Err(Problem::conflict("site_deleted", "The site is deleted.").into());
+        return Err(Problem::site_deleted().into());
     }
     turn(&caller, change, "site.suspend", &before, &SiteTurn::Suspend { reason, notice }).await
 }
@@ -66,25 +69,86 @@ pub(crate) async fn resume(
 ) -> Answer {
     caller.site(site)?;
     let mut change = caller.begin_post(&nothing.sent).await?;
-    let before = lock(&caller, &mut change, site).await?;
+    let before = lock_any(&caller, &mut change, site).await?;
     if before.status != SiteStatus::Suspended {
         return Err(Problem::conflict("site_not_suspended", "The site is not suspended.").into());
     }
     turn(&caller, change, "site.resume", &before, &SiteTurn::Resume).await
 }
 
+/// What goes with a site when the time to restore it is over.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SiteErasure {
+    /// Members, whatever their state.
+    members: i64,
+    /// Their devices, revoked ones included.
+    devices: i64,
+    /// Their aliases.
+    aliases: i64,
+    groups: i64,
+    /// Messages that wait for members. Those of the last seconds may not be counted.
+    messages: i64,
+    /// Invites, whatever their state.
+    invites: i64,
+    certificates: i64,
+    /// Host names, which others may have then.
+    domains: i64,
+    /// API keys that are for no other site: they end.
+    keys: i64,
+}
+
+/// What deleting a site has come to, or would come to.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum SiteDeletion {
+    /// The site, deleted.
+    Done(Box<Site>),
+    /// With `dry_run`.
+    Tried(SiteErasure),
+}
+
+impl From<SiteHoldings> for SiteErasure {
+    fn from(found: SiteHoldings) -> Self {
+        let SiteHoldings {
+            members,
+            devices,
+            aliases,
+            groups,
+            messages,
+            invites,
+            certificates,
+            domains,
+            keys,
+        } = found;
+        Self { members, devices, aliases, groups, messages, invites, certificates, domains, keys }
+    }
+}
+
 /// Delete a site
 ///
 /// It is not served any longer. For 30 days, unless set otherwise, it keeps its rows and host names and can be restored; then it is erased.
 #[utoipa::path(delete, path = "/v1/sites/{site}", operation_id = "delete_site", tag = "sites",
-    security(("key" = ["sites:delete"])), params(("site" = SiteRef, Path, description = "The site's id")),
-    responses((status = 200, description = "The site, deleted", body = Site), ChangeRefusals))]
-pub(crate) async fn delete(caller: Caller<may::DeleteSites>, Place(site): Place<SiteRef>) -> Answer {
+    security(("key" = ["sites:delete"])),
+    params(("site" = SiteRef, Path, description = "The site's id"), DryRunParams),
+    responses((status = 200, description = "The site, deleted; with `dry_run`: what would go with it in the end",
+               body = SiteDeletion), ChangeRefusals))]
+pub(crate) async fn delete(
+    caller: Caller<may::DeleteSites>,
+    Place(site): Place<SiteRef>,
+    dry_run: DryRun,
+) -> Answer {
     let mut change = caller.begin().await?;
-    let before = lock(&caller, &mut change, site).await?;
+    if dry_run.0 {
+        let site = caller.site(site)?;
+        change.tx.hold_site(site).await?.ok_or_else(Problem::not_found)?;
+        let found = SiteErasure::from(change.tx.site_holdings(site).await?);
+        return Ok(Json(SiteDeletion::Tried(found)).into_response());
+    }
+    let before = lock_any(&caller, &mut change, site).await?;
     if before.status == SiteStatus::Deleted {
         // Deleting again does not begin its time anew.
-        return change.answer(StatusCode::OK, &Site::of(&before)).await;
+        let still = SiteDeletion::Done(Box::new(Site::of(&before)));
+        return change.answer(StatusCode::OK, &still).await;
     }
     turn(&caller, change, "site.delete", &before, &SiteTurn::Delete).await
 }
@@ -104,7 +168,7 @@ pub(crate) async fn restore(
 ) -> Answer {
     caller.site(site)?;
     let mut change = caller.begin_post(&nothing.sent).await?;
-    let before = lock(&caller, &mut change, site).await?;
+    let before = lock_any(&caller, &mut change, site).await?;
     let Some(deleted_at) = before.deleted_at else {
         return Err(Problem::conflict("site_not_deleted", "The site is not deleted.").into());
     };

@@ -1,5 +1,7 @@
 //! OpenID Connect providers for tests: keys of each kind, tokens signed with them, and a server that shows documents.
 
+mod provider;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +19,8 @@ use axum::routing::get;
 use data_encoding::BASE64URL_NOPAD as B64;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+
+pub use self::provider::Provider;
 
 /// A key pair.
 pub enum Pair {

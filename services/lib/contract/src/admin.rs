@@ -170,6 +170,9 @@ pub enum AdminChange {
         /// Who is not, and may not come back uninvited.
         #[serde(rename = "d", default)]
         drop: Vec<Uid>,
+        /// Whom the admin asked for, to be kept with what it came to.
+        #[serde(rename = "a", default, skip_serializing_if = "Vec::is_empty")]
+        asked: Vec<AskedPlace>,
     },
     /// Decides about a member that waits for approval: it is let in, or deactivated and its aliases are free.
     #[serde(rename = "decide")]
@@ -262,6 +265,18 @@ pub struct NewPlace {
     pub alias: String,
 }
 
+/// Somebody whom an admin wants to belong to a group or not, in the order of the request. Those without a `problem` are in
+/// the change, in the same order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskedPlace {
+    /// Who it was when the request came; `None` when nobody was found.
+    #[serde(rename = "u", default)]
+    pub uid: Option<Uid>,
+    /// Why nothing is asked of the home.
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
 /// What came of a change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AdminAnswer {
@@ -313,6 +328,9 @@ pub enum AdminOutcome {
         /// In the order of the change.
         #[serde(rename = "r")]
         refusals: Vec<Option<String>>,
+        /// What the change had with it.
+        #[serde(rename = "a", default, skip_serializing_if = "Vec::is_empty")]
+        asked: Vec<AskedPlace>,
     },
     /// What the home knows of a message.
     #[serde(rename = "trace")]

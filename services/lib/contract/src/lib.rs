@@ -37,7 +37,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use admin::{
-    AdminAnswer, AdminChange, AdminOutcome, AdminRefusal, AdminRequest, AuditNote, NewPlace, Once, SetAway,
+    AdminAnswer, AdminChange, AdminOutcome, AdminRefusal, AdminRequest, AskedPlace, AuditNote, NewPlace,
+    Once, SetAway,
 };
 pub use command::{Attach, Command, CommandEntry, Credentials, Digest, Envelope, Showing};
 pub use event::{Answer, Event, EventEntry, LoginRefusal};

@@ -2,6 +2,7 @@
 //! [`AdminTx`].
 
 mod audit;
+mod count;
 mod erase;
 mod gone;
 mod invite;
@@ -19,6 +20,7 @@ mod site;
 mod usage;
 
 pub use audit::{AuditEntry, AuditFilter, NewAudit};
+pub use count::SiteHoldings;
 pub use erase::Erasure;
 pub use gone::Holdings;
 pub(crate) use gone::erase_gone;
@@ -33,7 +35,7 @@ pub(crate) use member_change::{change_member, see_nodes};
 pub use policy::{PolicyEntry, PolicyRecord};
 pub use provider::ProviderRecord;
 pub use read::{Reader, Sights};
-pub use request::Claim;
+pub use request::{Claim, SettledAnswer};
 pub(crate) use settled::settle_admin;
 pub use settled::{AdminRecord, SETTLED_BY_WORKER, Settled};
 pub use site::{SiteChange, SiteFilter, SiteKind, SiteRecord, SiteTurn};

@@ -189,6 +189,17 @@ impl Store {
 }
 
 impl AdminTx {
+    /// How many certificates a site has.
+    pub async fn count_certificates(&mut self, site: SiteId) -> Result<i64, Error> {
+        let count = sqlx::query_scalar(
+            "SELECT count(*) FROM site_certificate WHERE site_id = $1 AND removed_at IS NULL",
+        )
+        .bind(site.0)
+        .fetch_one(&mut *self.tx)
+        .await?;
+        Ok(count)
+    }
+
     /// Adds a certificate. Workers tell the gateways within seconds.
     pub async fn add_certificate(
         &mut self,

@@ -24,7 +24,7 @@ mod trace;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions, Executor, Row};
+use sqlx::{ConnectOptions, Executor, PgExecutor, Row};
 
 use migrations::MIGRATIONS;
 
@@ -33,8 +33,9 @@ pub use admin::{
     AdminRecord, AdminTx, ApiKey, AuditEntry, AuditFilter, Claim, DeviceRecord, DueResume, Erasure,
     GroupPlace, GroupRecord, Hold, Holdings, InviteFilter, InviteRecord, IssuerKey, Job, JobEnd, JobFilter,
     JobState, Joined, MemberFilter, MemberRecord, NewApiKey, NewAudit, NewInvite, NewJob, PolicyEntry,
-    PolicyRecord, Progress, ProviderRecord, Reader, SETTLED_BY_WORKER, Settled, Sights, SignInCode,
-    SiteChange, SiteFilter, SiteKind, SiteRecord, SiteTurn, Suspension, TakenJob, UsageRecord,
+    PolicyRecord, Progress, ProviderRecord, Reader, SETTLED_BY_WORKER, Settled, SettledAnswer, Sights,
+    SignInCode, SiteChange, SiteFilter, SiteHoldings, SiteKind, SiteRecord, SiteTurn, Suspension, TakenJob,
+    UsageRecord,
 };
 pub use body::StoredBody;
 pub use certificate::{CertificateRecord, CertificateSource, NewCertificate};
@@ -198,8 +199,7 @@ impl Store {
 
     /// The number of shards of this deployment.
     pub async fn shards(&self) -> Result<u16, Error> {
-        let shards: i16 = sqlx::query_scalar("SELECT shards FROM deployment").fetch_one(&self.pool).await?;
-        u16::try_from(shards).map_err(|_| Error::Unreadable("deployment.shards".into()))
+        shards(&self.pool).await
     }
 
     /// Counts of what waits, for demonstrations and checks: journal entries, messages, inbox rows, bodies that are
@@ -236,6 +236,11 @@ pub struct Waiting {
     pub bodies: i64,
     /// Chunks of bodies, when the body store is this database.
     pub chunks: i64,
+}
+
+async fn shards(database: impl PgExecutor<'_>) -> Result<u16, Error> {
+    let shards: i16 = sqlx::query_scalar("SELECT shards FROM deployment").fetch_one(database).await?;
+    u16::try_from(shards).map_err(|_| Error::Unreadable("deployment.shards".into()))
 }
 
 /// A uid from a row.

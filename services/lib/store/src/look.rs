@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{PgExecutor, Row};
 use tmtp_domain::policy::skeletons;
 use tmtp_domain::{NameHolder, SiteId};
 use uuid::Uuid;
 
+use crate::admin::Reader;
 use crate::{Error, Store, uid};
 
 /// Whose the names of a look are.
@@ -16,27 +17,7 @@ pub type Looks = HashMap<(SiteId, String), Vec<NameHolder>>;
 impl Store {
     /// Whose the names are that look like this, those that exist.
     pub async fn looks(&self, wanted: &[(SiteId, String)]) -> Result<Looks, Error> {
-        let (sites, looks): (Vec<Uuid>, Vec<&str>) =
-            wanted.iter().map(|(site, look)| (site.0, look.as_str())).unzip();
-        let rows = sqlx::query(
-            "SELECT l.site_id, l.look, n.uid
-             FROM unnest($1::uuid[], $2::text[]) AS w (site_id, look)
-             JOIN name_look l ON l.site_id = w.site_id AND l.look = w.look
-             JOIN name n ON n.site_id = l.site_id AND n.name = l.name",
-        )
-        .bind(&sites)
-        .bind(&looks)
-        .fetch_all(&self.pool)
-        .await?;
-        let mut found = Looks::new();
-        for row in rows {
-            let holder = match row.try_get::<Option<&[u8]>, _>(2)? {
-                Some(octets) => NameHolder::Member(uid(octets)?),
-                None => NameHolder::Group,
-            };
-            found.entry((SiteId(row.try_get(0)?), row.try_get(1)?)).or_default().push(holder);
-        }
-        Ok(found)
+        looks(&self.pool, wanted).await
     }
 
     /// Writes the looks of names that have none, because an earlier release has made them: looks at so many names behind
@@ -75,6 +56,37 @@ impl Store {
         tx.commit().await?;
         Ok(next)
     }
+}
+
+impl Reader {
+    /// Whose the names are that look like this, those that exist.
+    pub async fn looks(&mut self, wanted: &[(SiteId, String)]) -> Result<Looks, Error> {
+        looks(&mut *self.tx, wanted).await
+    }
+}
+
+async fn looks(from: impl PgExecutor<'_>, wanted: &[(SiteId, String)]) -> Result<Looks, Error> {
+    let (sites, looks): (Vec<Uuid>, Vec<&str>) =
+        wanted.iter().map(|(site, look)| (site.0, look.as_str())).unzip();
+    let rows = sqlx::query(
+        "SELECT l.site_id, l.look, n.uid
+         FROM unnest($1::uuid[], $2::text[]) AS w (site_id, look)
+         JOIN name_look l ON l.site_id = w.site_id AND l.look = w.look
+         JOIN name n ON n.site_id = l.site_id AND n.name = l.name",
+    )
+    .bind(&sites)
+    .bind(&looks)
+    .fetch_all(from)
+    .await?;
+    let mut found = Looks::new();
+    for row in rows {
+        let holder = match row.try_get::<Option<&[u8]>, _>(2)? {
+            Some(octets) => NameHolder::Member(uid(octets)?),
+            None => NameHolder::Group,
+        };
+        found.entry((SiteId(row.try_get(0)?), row.try_get(1)?)).or_default().push(holder);
+    }
+    Ok(found)
 }
 
 /// Writes what names look like; the names are there.

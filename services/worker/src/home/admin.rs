@@ -157,11 +157,11 @@ impl Home {
             AdminChange::MemberFlags { uid, receive_only, away } => {
                 self.flag_member(site, *uid, *receive_only, away.as_ref())
             }
-            AdminChange::Places { gid, founds, add, drop } => {
+            AdminChange::Places { gid, founds, add, drop, asked } => {
                 if *founds {
                     self.found_group(site, gid, world)?;
                 }
-                self.change_places(call, gid, add, drop, world)
+                self.change_places(call, gid, (add, drop), asked, world)
             }
         }
     }

@@ -257,7 +257,13 @@ fn reserved_names_are_kept() {
     assert_eq!(rig.facts.names[&(HERE, name())], NameHolder::Reserved);
     let claim = AdminChange::AddAlias { uid: ANN, alias: name() };
     assert_eq!(refused(&mut rig, "b", claim), AdminRefusal::Conflict);
-    let found = AdminChange::Places { gid: name(), founds: true, add: Vec::new(), drop: Vec::new() };
+    let found = AdminChange::Places {
+        gid: name(),
+        founds: true,
+        add: Vec::new(),
+        drop: Vec::new(),
+        asked: Vec::new(),
+    };
     assert_eq!(refused(&mut rig, "c", found), AdminRefusal::Conflict);
     done(&mut rig, "d", AdminChange::Release { name: name() });
     rig.facts.names.clear();
@@ -278,11 +284,12 @@ fn groups_are_made_and_changed() {
     let place = |uid, alias: &str| NewPlace { uid, alias: alias.into() };
     let member =
         |act, alias: &str| Content::Member { act, gid: GROUP.into(), alias: alias.into(), new_alias: None };
-    let change = |founds, add, drop| AdminChange::Places { gid: GROUP.into(), founds, add, drop };
+    let change =
+        |founds, add, drop| AdminChange::Places { gid: GROUP.into(), founds, add, drop, asked: Vec::new() };
     assert_eq!(refused(&mut rig, "a", change(false, vec![place(ANN, ANNS)], vec![])), AdminRefusal::NotFound);
     let add = vec![place(ANN, ANNS), place(NOBODY, ANNS), place(BEN, ANNS)];
     let (outcome, told) = done(&mut rig, "b", change(true, add, vec![]));
-    let AdminOutcome::Places { refusals } = outcome else { panic!("{outcome:?}") };
+    let AdminOutcome::Places { refusals, .. } = outcome else { panic!("{outcome:?}") };
     assert_eq!(refusals.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true, true]);
     assert_eq!(told.contents((G1, 1)), [member(GroupAct::Join, ANNS)]);
     assert_eq!(refused(&mut rig, "c", change(true, vec![], vec![])), AdminRefusal::Conflict);
@@ -345,7 +352,11 @@ fn a_deleted_group_is_gone() {
     }
     let place = |uid, alias: &str| NewPlace { uid, alias: alias.into() };
     let add = vec![place(ANN, ANNS), place(BEN, BENS)];
-    done(&mut rig, "a", AdminChange::Places { gid: GROUP.into(), founds: true, add, drop: Vec::new() });
+    done(
+        &mut rig,
+        "a",
+        AdminChange::Places { gid: GROUP.into(), founds: true, add, drop: Vec::new(), asked: Vec::new() },
+    );
     let delete = || AdminChange::DeleteGroup { gid: GROUP.into() };
     let (_, told) = done(&mut rig, "b", delete());
     let dropped = |alias: &str| {

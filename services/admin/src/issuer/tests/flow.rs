@@ -119,7 +119,7 @@ async fn origins() {
     let rig = Rig::new().await;
     for (origin, allowed) in [
         ("http://localhost:8123", true),
-        ("http://127.0.0.1:9000", true),
+        ("http://127.0.0.1:9000", false),
         ("https://chat.example", true),
         ("https://evil.example", false),
         ("http://localhost.evil.example:8123", false),

@@ -1,11 +1,19 @@
 //! What people see.
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode};
 use tmtp_domain::{InviteCode, SiteId};
 use tmtp_store::{AuditFilter, SiteTurn};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::rig::{Answer, Rig};
+
+/// For what has to come.
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Every page, whatever it says, is plain HTML that keeps browsers from doing anything else with it.
 fn check_page(answer: &Answer) {
@@ -171,4 +179,33 @@ async fn nothing_here() {
     tx.commit().await.unwrap();
     let answer = rig.get(&format!("i/{code}")).await;
     assert!(answer.status == StatusCode::SERVICE_UNAVAILABLE && answer.body.contains("closed at the moment"));
+}
+
+/// Goal: nobody keeps a place at the public port by sending little, or sends too much; method: a form that does not arrive,
+/// for a page and for a client, and one that is too large.
+#[tokio::test]
+async fn slow_and_large_forms() {
+    let rig = Rig::with(Duration::from_millis(200)).await;
+    let address = rig.url.trim_start_matches("http://");
+    for (path, kind) in [("authorize", "text/html"), ("token", "application/json")] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "POST /{}/{path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+             Content-Length: 100\r\nConnection: close\r\n\r\nco",
+            rig.site
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let read = timeout(DEADLINE, stream.read_to_string(&mut answer)).await;
+        read.expect("it waits for the form").unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        let answer = answer.to_lowercase();
+        assert!(
+            answer.contains(&format!("content-type: {kind}")) && answer.contains("retry-after: "),
+            "{answer}"
+        );
+    }
+    let large = "x".repeat(64 * 1024);
+    let refused = rig.ask(Method::POST, "authorize", &[], Some(&[("code", &large)])).await;
+    assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
 }

@@ -40,6 +40,11 @@ pub struct Answer {
 
 impl Rig {
     pub async fn new() -> Self {
+        Self::with(Duration::from_secs(30)).await
+    }
+
+    /// An issuer that gives a request so much time.
+    pub async fn with(request_timeout: Duration) -> Self {
         let wait = Duration::from_secs(20);
         let store = Store::connect(&tmtp_testkit::fresh_database(), 4, wait).await.unwrap();
         store.migrate(4).await.unwrap();
@@ -47,7 +52,7 @@ impl Rig {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let config = Public { web_clients: vec![WEB_CLIENT.to_owned()], proxies: 1, ..Public::default() };
         let metrics = AdminMetrics::register(&Registry::new()).unwrap();
-        let router = Issuer::new(store.clone(), &config, &url, metrics.clone()).router();
+        let router = Issuer::new(store.clone(), &config, &url, metrics.clone()).router(request_timeout);
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
         let http = Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();

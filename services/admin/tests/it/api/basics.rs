@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tmtp_admin::{Config, Limits};
 use tmtp_domain::Role;
 
-use super::world::{World, site_id};
+use super::world::{DEADLINE, World, site_id};
 
 /// Goal: without a valid key nothing is told; method: no key, nonsense, an unknown one, a revoked one, two at once.
 #[tokio::test]
@@ -179,10 +179,86 @@ async fn limits() {
     assert_eq!(refused.header("ratelimit-remaining"), "0");
     assert!((1..=31).contains(&refused.header("retry-after").parse::<u32>().unwrap()));
     let other = world.key(Role::Operator, None).await;
+    world.call("GET", "/v1/whoami", &other, None, &[]).await.expect(200);
     for status in [401, 401, 429] {
         assert_eq!(world.call("GET", "/v1/whoami", "x", None, &[]).await.status, status);
     }
+    // From the same address a key that was good before is not taken for a guess.
     world.call("GET", "/v1/whoami", &other, None, &[]).await.expect(200);
+}
+
+/// Goal: whoever tries many keys does not even reach the database, and others behind the same address do; method: small
+/// limits, and then a table that lets nobody read it.
+#[tokio::test]
+async fn guesses_do_not_reach_the_database() {
+    let two = NonZeroU32::new(2).unwrap();
+    let limits = Limits { failures_per_minute: two, ..Limits::default() };
+    let world = World::with(Config { limits, ..Config::default() }).await;
+    world.get("/v1/whoami").await.expect(200);
+    let guess = async |letter: &str| {
+        let key = format!("tmk_live_{}", letter.repeat(52));
+        world.call("GET", "/v1/whoami", &key, None, &[]).await
+    };
+    for (letter, status) in [("b", 401), ("c", 401), ("d", 429)] {
+        assert_eq!(guess(letter).await.status, status);
+    }
+    world.get("/v1/whoami").await.expect(200);
+    let pool = sqlx::PgPool::connect(&world.url).await.unwrap();
+    let mut tx = pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE api_key IN ACCESS EXCLUSIVE MODE").execute(&mut *tx).await.unwrap();
+    let refused = tokio::time::timeout(DEADLINE / 2, guess("e")).await.expect("it waits for the database");
+    assert_eq!(refused.problem(429), "too_many_requests");
+    assert!((1..=61).contains(&refused.header("retry-after").parse::<u32>().unwrap()));
+    drop(tx);
+}
+
+/// Goal: a NUL, which Postgres cannot hold, is refused wherever it comes; method: in every text of a path, and in cursors
+/// that somebody has made up.
+#[tokio::test]
+async fn nul() {
+    let world = World::new().await;
+    let site = world.site("a.example").await;
+    let path = format!("/v1/sites/{}", site["id"].as_str().unwrap());
+    for (method, rest) in [
+        ("GET", "groups/a%00b"),
+        ("PATCH", "groups/a%00b"),
+        ("DELETE", "groups/a%00b"),
+        ("GET", "groups/a%00b/members"),
+        ("POST", "groups/a%00b/members"),
+        ("GET", "oidc-providers/a%00"),
+        ("DELETE", "oidc-providers/a%00"),
+        ("DELETE", "domains/a%00"),
+        ("DELETE", "domains/a%00/acme"),
+        ("POST", "domains/a%00/acme/try"),
+        ("PUT", "reserved-names/a%00b"),
+    ] {
+        let answer = world.call(method, &format!("{path}/{rest}"), &world.operator, None, &[]).await;
+        assert_eq!(answer.problem(404), "not_found", "{method} {rest}");
+    }
+    let cursor = |list: &str, filter: Value, after: Value| {
+        let json = json!({ "v": 1, "l": list, "f": filter, "a": after }).to_string();
+        data_encoding::BASE64URL_NOPAD.encode(json.as_bytes())
+    };
+    let groups = format!("{path}/groups");
+    for (list, cursor) in [
+        (&*groups, cursor(&groups, json!({}), json!("a\u{0}b"))),
+        ("/v1/sites", cursor("/v1/sites", json!({ "q": "a\u{0}b" }), site["id"].clone())),
+    ] {
+        let answer = world.get(&format!("{list}?cursor={cursor}")).await;
+        assert_eq!((answer.problem(422).as_str(), &answer.json()["param"]), ("invalid", &json!("cursor")));
+    }
+}
+
+/// Goal: whoever is told to come again is told when; method: an outage, and a server that is not ready.
+#[tokio::test]
+async fn outages_say_when_to_come_again() {
+    let mut world = World::new().await;
+    world.without_database();
+    let away = world.get("/v1/whoami").await;
+    assert_eq!((away.problem(503).as_str(), away.header("retry-after")), ("unavailable", "1"));
+    world.not_ready();
+    let away = world.get("/v1/health").await;
+    assert_eq!((away.problem(503).as_str(), away.header("retry-after")), ("not_ready", "1"));
 }
 
 /// Goal: what a key is not for is not there for it; method: another site's owner.

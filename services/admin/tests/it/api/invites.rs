@@ -34,7 +34,7 @@ async fn one_life() {
     let one = format!("{path}/{}", made["id"].as_str().unwrap());
     let shown = world.get(&one).await.expect(200);
     assert!(shown.get("code").is_none() && shown.get("link").is_none(), "{shown}");
-    assert_eq!(world.get(&format!("{one}/joined")).await.expect(200), json!({ "data": [] }));
+    assert_eq!(world.get(&format!("{one}/joined")).await.expect(200)["data"], json!([]));
 
     let resent = world.post(&format!("{one}/resend"), &json!({})).await.expect(200);
     assert_eq!((&resent["id"], &resent["expires_at"]), (&made["id"], &made["expires_at"]));
@@ -232,4 +232,33 @@ async fn pictures() {
     assert_eq!(world.get(&format!("{one}/qr.svg")).await.problem(422), "invalid");
     world.post(&format!("{one}/resend"), &json!({})).await.expect(200);
     assert_eq!(get(&made["code"]).await.problem(422), "invalid");
+}
+
+/// Goal: an invite that nobody can join with gets no new code, and it is said what to do; one that has only expired does;
+/// method: invites that are used up, revoked, and over.
+#[tokio::test]
+async fn resent_when_it_can_be_used() {
+    let (world, site, path) = world().await;
+    let pool = sqlx::PgPool::connect(&world.url).await.unwrap();
+    let made = async |change: &'static str| {
+        let made = world.post(&path, &json!({})).await.expect(201);
+        let query = format!("UPDATE invite SET {change} WHERE site_id = $1 AND invite_id::text = $2");
+        let id = made["id"].as_str().unwrap().trim_start_matches("inv_").to_owned();
+        let id = uuid::Uuid::try_parse(&id).unwrap().to_string();
+        let done =
+            sqlx::query(sqlx::AssertSqlSafe(query)).bind(site_id(&site).0).bind(id).execute(&pool).await;
+        assert_eq!(done.unwrap().rows_affected(), 1);
+        format!("{path}/{}/resend", made["id"].as_str().unwrap())
+    };
+    let later = json!({ "expires_at": "2999-01-01T00:00:00Z" });
+    for (change, code) in
+        [("completed = 1", "used"), ("pending = 1", "used"), ("revoked_at = now()", "revoked")]
+    {
+        let refused = world.post(&made(change).await, &later).await;
+        assert_eq!(refused.problem(409), code, "{change}");
+        assert!(refused.json()["detail"].as_str().unwrap().contains("Make a new invite"), "{}", refused.text);
+    }
+    let over = made("expires_at = now() - interval '1 s'").await;
+    assert_eq!(world.post(&over, &json!({})).await.json()["param"], "expires_at");
+    assert_eq!(world.post(&over, &later).await.expect(200)["state"], "pending");
 }

@@ -87,3 +87,49 @@ async fn cancelled() {
     assert_eq!((&job["state"], job["finished_at"].is_string()), (&json!("cancelled"), true));
     assert_eq!(world.post(&path, &json!({})).await.problem(409), "job_ended");
 }
+
+/// Goal: a job that has ended does not say what it was asked for, which may name people, and is forgotten after a month;
+/// method: invites for somebody, made and cancelled, and time that is set back.
+#[tokio::test]
+async fn ended_jobs_are_blank_and_forgotten() {
+    let world = World::new().await;
+    let site = world.site("a.example").await;
+    let path = format!("/v1/sites/{}/invites/bulk", site["id"].as_str().unwrap());
+    let people = json!([{ "alias": "Ann Bell A", "external_id": "crm-1" }]);
+    let done = world.post(&path, &people).await.expect(202);
+    world.work_off().await;
+    let cancelled = world.post(&path, &people).await.expect(202);
+    let cancel = format!("/v1/jobs/{}/cancel", cancelled["id"].as_str().unwrap());
+    world.post(&cancel, &json!({})).await.expect(200);
+    let shown = world.get(&format!("/v1/jobs/{}", done["id"].as_str().unwrap())).await.expect(200);
+    assert_eq!((&shown["state"], &shown["result"]["created"]), (&json!("done"), &json!(1)));
+    let pool = sqlx::PgPool::connect(&world.url).await.unwrap();
+    let texts = async || -> Vec<String> {
+        let query = "SELECT concat(input, position, result, error) FROM job ORDER BY created_at";
+        sqlx::query_scalar(query).fetch_all(&pool).await.unwrap()
+    };
+    let kept = texts().await;
+    assert_eq!(kept.len(), 2);
+    assert!(kept.iter().all(|text| !text.contains("Ann") && !text.contains("crm")), "{kept:?}");
+    let age = async |days: i32| {
+        let query = "UPDATE job SET finished_at = now() - make_interval(days => $1)";
+        sqlx::query(query).bind(days).execute(&pool).await.unwrap();
+        world.work_off().await;
+        texts().await.len()
+    };
+    assert_eq!((age(29).await, age(31).await), (2, 0));
+}
+
+/// Goal: a job that was asked for before its site was deleted makes no invites; method: one that is taken after that.
+#[tokio::test]
+async fn deleted_sites_get_no_invites() {
+    let world = World::new().await;
+    let site = world.site("a.example").await;
+    let path = format!("/v1/sites/{}", site["id"].as_str().unwrap());
+    let job = world.post(&format!("{path}/invites/bulk"), &json!([{}])).await.expect(202);
+    world.delete(&path).await.expect(200);
+    world.work_off().await;
+    let job = world.get(&format!("/v1/jobs/{}", job["id"].as_str().unwrap())).await.expect(200);
+    assert_eq!((&job["state"], &job["error"]), (&json!("failed"), &json!("the site is deleted")));
+    assert_eq!(world.get(&format!("{path}/invites")).await.expect(200)["data"], json!([]));
+}

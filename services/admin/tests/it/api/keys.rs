@@ -83,3 +83,33 @@ async fn nobody_gives_away_more() {
     assert_eq!(world.call("GET", &path, &owner, None, &[]).await.problem(404), "not_found");
     assert_eq!(world.call("DELETE", &path, &owner, None, &[]).await.problem(404), "not_found");
 }
+
+/// Goal: nobody ends a key that may do more than their own, nor one of the provider's; method: an owner and an operator's
+/// key for the owner's site, a key of few permissions and the owner's.
+#[tokio::test]
+async fn nobody_revokes_more() {
+    let world = World::new().await;
+    let site = world.site("a.example").await;
+    let make = async |key: &str, role: &str, scopes: Value| {
+        let mut body = json!({ "name": "K", "role": role, "sites": [site["id"]] });
+        if scopes.is_array() {
+            body["scopes"] = scopes;
+        }
+        world.call("POST", "/v1/keys", key, Some(&body), &[]).await.expect(201)
+    };
+    let operators = make(&world.operator, "operator", Value::Null).await;
+    let owners = make(&world.operator, "owner", Value::Null).await;
+    let owner = owners["key"].as_str().unwrap();
+    let little = make(owner, "owner", json!(["keys:write"])).await;
+    let revoke = async |by: &str, key: &Value| {
+        let path = format!("/v1/keys/{}", key["id"].as_str().unwrap());
+        world.call("DELETE", &path, by, None, &[]).await
+    };
+    assert_eq!(revoke(owner, &operators).await.problem(403), "forbidden");
+    assert_eq!(revoke(little["key"].as_str().unwrap(), &owners).await.problem(403), "forbidden");
+    for key in [&operators, &owners] {
+        world.call("GET", "/v1/whoami", key["key"].as_str().unwrap(), None, &[]).await.expect(200);
+    }
+    assert_eq!(revoke(owner, &little).await.status, 204);
+    assert_eq!(revoke(owner, &owners).await.status, 204, "its own");
+}

@@ -287,11 +287,17 @@ async fn names_and_groups() {
     assert_eq!(world.post(&aliases, &json!({ "alias": BENS })).await.problem(409), "conflict");
     assert_eq!(world.post(&aliases, &json!({ "alias": "short" })).await.problem(422), "invalid");
     world.delete(&format!("{aliases}/Ann%20the%20other")).await.expect(204);
-    assert_eq!(world.get(&aliases).await.expect(200), json!({ "data": [{ "alias": ANNS }] }));
+    assert_eq!(world.get(&aliases).await.expect(200)["data"], json!([{ "alias": ANNS }]));
 
     let reserved = format!("{}/reserved-names/postmaster", scene.path);
     world.call("PUT", &reserved, &world.operator, None, &[]).await.expect(204);
     assert_eq!(check("postmaster").await, "reserved");
+    let listed = world.get(&format!("{}/reserved-names", scene.path)).await.expect(200);
+    assert_eq!(
+        (listed["data"].as_array().unwrap().len(), &listed["data"][0]["name"]),
+        (1, &json!("postmaster"))
+    );
+    assert!(listed["data"][0]["reserved_at"].is_string(), "{listed}");
     assert_eq!(world.post(&aliases, &json!({ "alias": "postmaster" })).await.problem(409), "conflict");
     world.delete(&reserved).await.expect(204);
     assert_eq!(check("postmaster").await, "available");
@@ -354,6 +360,14 @@ async fn members_and_groups_are_erased() {
     let filter = AuditFilter { target: Some(&BEN.to_string()), ..AuditFilter::default() };
     let audit = scene.world.all().await.audit(filter, 9).await.unwrap();
     let actions: Vec<&str> = audit.iter().rev().map(|entry| entry.action.as_str()).collect();
+    let asked = audit.last().and_then(|entry| entry.before.clone()).unwrap();
+    assert!(
+        !asked.contains(BENS) && asked.contains("devices"),
+        "the log keeps what is to be forgotten: {asked}"
+    );
+    let inputs: Vec<String> =
+        sqlx::query_scalar("SELECT concat(input, position, result) FROM job").fetch_all(&pool).await.unwrap();
+    assert!(inputs.iter().all(|text| !text.contains(&BEN.to_string())), "{inputs:?}");
     let expected =
         ["member.erase_asked", "member.deactivate", "group.members", "group.members", "member.erase"];
     assert_eq!(actions, expected);
@@ -466,4 +480,77 @@ async fn without_a_way_to_the_homes() {
     let site = world.site("a.example").await;
     let path = format!("/v1/sites/{}/members/{}/resume", site["id"].as_str().unwrap(), written(ANN));
     assert_eq!(world.post(&path, &json!({})).await.problem(503), "unavailable");
+}
+
+/// Goal: it is said beforehand what a registration would be refused for; method: names that the policy does not like, asked
+/// for at a site with a policy and without, and once more with the same idempotency key.
+#[tokio::test]
+async fn names_are_checked_by_the_policy() {
+    let scene = Scene::new().await;
+    let world = &scene.world;
+    let path = format!("{}/aliases/check", scene.path);
+    let check = async |alias: &str| world.post(&path, &json!({ "alias": alias })).await.expect(200);
+    let wanted = ["Ann of A", "Postmaster of A", "ann bell a", "Ann Bell of A"];
+    for alias in wanted {
+        assert_eq!(check(alias).await["state"], "available", "{alias}");
+    }
+    let names = json!({ "characters_min": 10, "reserved": ["postmaster of a"], "lookalikes": false });
+    world.patch(&format!("{}/policy", scene.path), &json!({ "names": names })).await.expect(200);
+    for (alias, state) in wanted.into_iter().zip(["too_short", "reserved", "lookalike", "available"]) {
+        let checked = check(alias).await;
+        assert_eq!(checked["state"], state, "{alias}");
+        let text = checked["text"].as_str();
+        assert_eq!(
+            text.is_some_and(|text| text.starts_with("site policy: ")),
+            state != "available",
+            "{checked}"
+        );
+    }
+    let once = [("idempotency-key", "one")];
+    let body = json!({ "alias": "Ann Bell of A" });
+    let ask = async || world.call("POST", &path, &world.operator, Some(&body), &once).await;
+    let first = ask().await.expect(200);
+    world.post(&scene.of(ANN, "/aliases"), &body).await.expect(201);
+    let again = ask().await;
+    assert_eq!((again.expect(200), again.header("idempotent-replayed")), (first, "true"));
+    assert_eq!(check("Ann Bell of A").await["state"], "taken");
+}
+
+/// Goal: a request about members of a group is answered alike when it comes again, whoever has which alias by then; asked
+/// beforehand, it says what would become of each, and changes nothing. Method: one of two is refused, and the other's
+/// alias goes.
+#[tokio::test]
+async fn places_are_told_of_the_right_members() {
+    let scene = Scene::new().await;
+    let world = &scene.world;
+    let groups = format!("{}/groups", scene.path);
+    let body = json!({ "gid": "The team", "members": [{ "alias": ANNS }] });
+    world.post(&groups, &body).await.expect(201);
+    let aliases = scene.of(ANN, "/aliases");
+    world.post(&aliases, &json!({ "alias": "Ann the other" })).await.expect(201);
+    let members = format!("{groups}/The%20team/members");
+    let change = json!({ "add": [{ "uid": BEN.to_string(), "alias": ANNS }, { "alias": "Nobody at all" }],
+                         "drop": [{ "alias": "Ann the other" }, { "uid": BEN.to_string() }] });
+    let tried = world.post(&format!("{members}?dry_run=true"), &change).await.expect(200);
+    assert_eq!(world.get(&members).await.expect(200)["data"][0]["status"], "joined", "nothing has changed");
+    let ask = async || {
+        let once = [("idempotency-key", "one")];
+        world.call("POST", &members, &world.operator, Some(&change), &once).await
+    };
+    let first = ask().await.expect(200);
+    let told: Vec<(&Value, &Value)> =
+        first["results"].as_array().unwrap().iter().map(|one| (&one["uid"], &one["error"])).collect();
+    let (ann, ben) = (json!(ANN.to_string()), json!(BEN.to_string()));
+    let errors = [
+        json!("the alias is not the member's"),
+        json!("there is no such member"),
+        Value::Null,
+        json!("the group does not know the member"),
+    ];
+    let expected = [(&ben, &errors[0]), (&Value::Null, &errors[1]), (&ann, &errors[2]), (&ben, &errors[3])];
+    assert_eq!(told, expected);
+    assert_eq!(tried, first, "what was foretold");
+    world.delete(&format!("{aliases}/Ann%20the%20other")).await.expect(204);
+    let again = ask().await;
+    assert_eq!((again.expect(200), again.header("idempotent-replayed")), (first, "true"));
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use tmtp_domain::{Role, Scope};
+use tmtp_store::NewJob;
 
 use super::world::{World, site_id};
 
@@ -64,18 +65,20 @@ fn operations() -> Vec<Operation> {
 async fn authorisation() {
     let operations = operations();
     assert!(operations.len() >= 20);
+    // One of them shows that the job is there for its own site.
+    let mut jobs_shown = 0;
     for operation in &operations {
         // What one operation does must not be seen by the next.
         let world = World::new().await;
         let (here, there) = (world.site("here.example").await, world.site("there.example").await);
         let key = json!({ "name": "K", "role": "readonly", "sites": [here["id"]] });
         let key = world.post("/v1/keys", &key).await.expect(201);
-        let job = "job_00000000000000000000000000000001";
+        let job = job_of(&world, &here).await;
         let path = operation
             .path
             .replace("{site}", here["id"].as_str().unwrap())
             .replace("{key}", key["id"].as_str().unwrap())
-            .replace("{job}", job)
+            .replace("{job}", &job)
             .replace("{domain}", "here.example")
             .replace("{invite}", "inv_00000000000000000000000000000001")
             .replace("{certificate}", "cert_00000000000000000000000000000001")
@@ -124,6 +127,11 @@ async fn authorisation() {
             let own_sites = (role != Role::Operator).then(|| vec![site_id(&here)]);
             let own = world.key(role, own_sites).await;
             let status = call(&own).await.status.as_u16();
+            if operation.path.contains("{job}") && may {
+                // The first one to cancel it ends it.
+                assert!([200, 409].contains(&status), "{name} as {role}: {status}");
+                jobs_shown += 1;
+            }
             if may {
                 // Here nobody answers for the homes of sites, which some ask: 503.
                 assert!(![401, 403, 500].contains(&status), "{name} as {role}: {status}");
@@ -132,4 +140,53 @@ async fn authorisation() {
             }
         }
     }
+    assert!(jobs_shown >= 2, "{jobs_shown}");
+}
+
+/// A job of the site that nobody has begun.
+async fn job_of(world: &World, site: &serde_json::Value) -> String {
+    let mut tx = world.store.admin().await.unwrap();
+    let id = uuid::Uuid::from_u128(7);
+    let site = Some(site_id(site));
+    let new = NewJob { id, site, kind: "test", input: "{}", created_by: None, sealed: None };
+    tx.create_job(&new).await.unwrap().unwrap();
+    tx.commit().await.unwrap();
+    format!("job_{}", id.simple())
+}
+
+/// Goal: what is below a site that is not there is not there, also for those who may see all sites; method: every operation
+/// that reads.
+#[tokio::test]
+async fn nothing_is_below_nowhere() {
+    let world = World::new().await;
+    for operation in operations().into_iter().filter(|one| one.method == "GET" && one.path.contains("{site}"))
+    {
+        let path = operation
+            .path
+            .replace("{site}", "site_00000000000000000000000000000001")
+            .replace("{domain}", "here.example")
+            .replace("{invite}", "inv_00000000000000000000000000000001")
+            .replace("{certificate}", "cert_00000000000000000000000000000001")
+            .replace("{uid}", "11111111111111111111111111111111")
+            .replace("{provider}", "corp")
+            .replace("{gid}", "Some%20Group");
+        let path = if path.ends_with("/qr.svg") { path + "?code=7K4M-Q2XD-9TRA" } else { path };
+        let path = if path.contains('{') { path.split('{').next().unwrap().to_owned() + "x" } else { path };
+        assert_eq!(world.get(&path).await.problem(404), "not_found", "{}", operation.path);
+    }
+}
+
+/// Goal: the headers that layers write are in the document; method: an operation with a key, and one without.
+#[test]
+fn headers() {
+    let document: serde_json::Value = serde_json::from_str(&tmtp_admin::document()).unwrap();
+    let headers = |path: &str, status: &str| -> Vec<String> {
+        let response = &document["paths"][path]["get"]["responses"][status];
+        response["headers"].as_object().unwrap().keys().cloned().collect()
+    };
+    let limits = ["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"];
+    assert_eq!(headers("/v1/whoami", "200"), [&limits[..], &["X-Request-Id"]].concat());
+    assert_eq!(headers("/v1/whoami", "429"), [&limits[..], &["Retry-After", "X-Request-Id"]].concat());
+    assert_eq!(headers("/v1/whoami", "401"), ["X-Request-Id"]);
+    assert_eq!(headers("/v1/health", "503"), ["Retry-After", "X-Request-Id"]);
 }

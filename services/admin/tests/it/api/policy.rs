@@ -159,6 +159,7 @@ async fn rolled_back() {
         let body = json!({ "version": 1 });
         let done = world.call("POST", &back, &world.operator, Some(&body), &once).await;
         assert_eq!((&done.expect(200)["set"], done.header("idempotent-replayed")), (&first, replayed));
+        assert_eq!(done.header("etag"), "\"3\"", "also when it is said again");
     }
     assert_eq!(world.get(&path).await.header("etag"), "\"3\"");
     assert_eq!(world.store.sites(&[id]).await.unwrap()[0].policy.posts.per_minute, Some(7));

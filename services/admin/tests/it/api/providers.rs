@@ -82,7 +82,7 @@ async fn one_life() {
 
     let one = format!("{path}/corp");
     assert_eq!(world.get(&one).await.expect(200), made);
-    assert_eq!(world.get(&path).await.expect(200), json!({ "data": [made] }));
+    assert_eq!(world.get(&path).await.expect(200)["data"], json!([made]));
     let patch = json!({ "label": "Corp", "claims": { "alias": "email", "required": { "team": "a" } } });
     let changed = world.patch(&one, &patch).await.expect(200);
     assert_eq!((&changed["label"], &changed["issuer"]), (&json!("Corp"), &made["issuer"]));
@@ -131,11 +131,17 @@ async fn tried_out() {
     let refreshed = since().await;
     assert!(refreshed > 0);
 
+    let once = [("idempotency-key", "one")];
+    let path = format!("{one}/test");
+    let test_once = async || world.call("POST", &path, &world.operator, None, &once).await;
+    assert_eq!(test_once().await.expect(200)["ok"], json!(true));
     issuer.documents.lock().0["token_endpoint"] = json!("https://elsewhere.example/token");
     issuer.documents.lock().1 = json!({ "keys": [] });
     let said =
         format!("token: the provider says https://elsewhere.example/token, here is set {}/token", issuer.url);
     assert_eq!(test().await, [said.as_str(), "keys: there is no key that tokens could be checked with"]);
+    let again = test_once().await;
+    assert_eq!((&again.expect(200)["ok"], again.header("idempotent-replayed")), (&json!(true), "true"));
     let failed = refresh().await;
     assert_eq!((&failed["ok"], since().await), (&json!(false), refreshed));
     let patch = json!({ "issuer": "http://127.0.0.1:1", "jwks_uri": "http://127.0.0.1:1/keys" });

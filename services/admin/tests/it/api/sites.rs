@@ -123,3 +123,84 @@ async fn host_names() {
     assert_eq!(world.delete(&format!("{path}/a.example")).await.problem(409), "last_domain");
     assert_eq!(world.get(&format!("/v1/sites/{}", other["id"].as_str().unwrap())).await.status, 200);
 }
+
+/// Goal: a deleted site takes no change but its restoration, and can be looked at; method: a change of each kind, before and
+/// after it is restored.
+#[tokio::test]
+async fn deleted_sites_take_no_changes() {
+    let world = World::new().await;
+    let site = world.site("a.example").await;
+    let path = format!("/v1/sites/{}", site["id"].as_str().unwrap());
+    let one = "00000000000000000000000000000001";
+    let changes = [
+        ("PATCH", String::new(), json!({ "name": "M" })),
+        ("PATCH", "/policy".into(), json!({ "posts": { "per_minute": 1 } })),
+        ("PUT", "/policy".into(), json!({})),
+        ("POST", "/policy/rollback".into(), json!({ "version": 0 })),
+        ("POST", "/invites".into(), json!({})),
+        ("POST", "/invites/bulk".into(), json!([{}])),
+        ("POST", format!("/invites/inv_{one}/resend"), json!({})),
+        ("DELETE", format!("/invites/inv_{one}"), json!({})),
+        (
+            "POST",
+            "/oidc-providers".into(),
+            json!({ "id": "p", "label": "P", "client_id": "1", "issuer": "x" }),
+        ),
+        ("PATCH", "/oidc-providers/p".into(), json!({})),
+        ("DELETE", "/oidc-providers/p".into(), json!({})),
+        ("DELETE", format!("/certificates/cert_{one}"), json!({})),
+        ("POST", "/domains".into(), json!({ "domain": "b.example" })),
+        ("DELETE", "/domains/a.example".into(), json!({})),
+        ("PUT", "/domains/a.example/acme".into(), json!({})),
+        ("DELETE", "/domains/a.example/acme".into(), json!({})),
+        ("POST", "/domains/a.example/acme/try".into(), json!({})),
+        ("POST", "/suspend".into(), json!({ "reason": "r" })),
+        ("PUT", "/reserved-names/postmaster".into(), json!({})),
+    ];
+    world.delete(&path).await.expect(200);
+    for (method, rest, body) in &changes {
+        let answer = world.call(method, &format!("{path}{rest}"), &world.operator, Some(body), &[]).await;
+        assert_eq!(answer.problem(409), "site_deleted", "{method} {rest}");
+        assert!(answer.json()["detail"].as_str().unwrap().contains("Restore"), "{}", answer.text);
+    }
+    for rest in ["", "/policy", "/invites", "/oidc-providers", "/certificates", "/domains"] {
+        world.get(&format!("{path}{rest}")).await.expect(200);
+    }
+    world.post(&format!("{path}/restore"), &json!({})).await.expect(200);
+    for (method, rest, body) in &changes {
+        let answer = world.call(method, &format!("{path}{rest}"), &world.operator, Some(body), &[]).await;
+        assert!(!answer.text.contains("site_deleted"), "{method} {rest}: {}", answer.text);
+    }
+}
+
+/// Goal: it can be asked what goes with a site, which changes nothing; method: a site with some of everything.
+#[tokio::test]
+async fn deletion_is_tried() {
+    let world = World::new().await;
+    let (site, other) = (world.site("a.example").await, world.site("b.example").await);
+    let path = format!("/v1/sites/{}", site["id"].as_str().unwrap());
+    world.post(&format!("{path}/invites"), &json!({})).await.expect(201);
+    world.post(&format!("{path}/domains"), &json!({ "domain": "c.example" })).await.expect(201);
+    for sites in [json!([site["id"]]), json!([site["id"], other["id"]])] {
+        let key = json!({ "name": "K", "role": "owner", "sites": sites });
+        world.post("/v1/keys", &key).await.expect(201);
+    }
+    let pool = sqlx::PgPool::connect(&world.url).await.unwrap();
+    for statement in [
+        "INSERT INTO member (site_id, uid) SELECT $1, decode(lpad(to_hex(n), 40, '0'), 'hex') FROM generate_series(1, 3) n",
+        "INSERT INTO name (site_id, name, uid)
+         VALUES ($1, 'an alias', decode(lpad('1', 40, '0'), 'hex')), ($1, 'the team', NULL)",
+        "INSERT INTO name (site_id, name, uid, reserved_at) VALUES ($1, 'postmaster', NULL, now())",
+    ] {
+        sqlx::query(statement).bind(site_id(&site).0).execute(&pool).await.unwrap();
+    }
+    let tried = world.delete(&format!("{path}?dry_run=true")).await.expect(200);
+    let expected = json!({ "members": 3, "devices": 0, "aliases": 1, "groups": 1, "messages": 0, "invites": 1,
+                           "certificates": 0, "domains": 2, "keys": 1 });
+    assert_eq!(tried, expected);
+    assert_eq!(world.get(&path).await.expect(200)["status"], "active");
+    let log = world.get("/v1/audit?action=site.delete").await.expect(200);
+    assert_eq!(log["data"], json!([]));
+    let nowhere = format!("/v1/sites/site_{}?dry_run=true", "0".repeat(31) + "1");
+    assert_eq!(world.delete(&nowhere).await.problem(404), "not_found");
+}

@@ -77,7 +77,8 @@ impl World {
 
     pub async fn with(config: Config) -> Self {
         let url = tmtp_testkit::fresh_database();
-        let store = Store::connect(&url, 5, DEADLINE).await.unwrap();
+        // One is enough for everything: whoever waits for a second one while it has one fails here.
+        let store = Store::connect(&url, 1, DEADLINE).await.unwrap();
         store.migrate(SHARDS).await.unwrap();
         let router = router(config.clone(), store.clone());
         let mut world = Self { store, url, config, router, changes: None, operator: String::new() };
@@ -122,6 +123,13 @@ impl World {
         let url = "postgres://nobody@127.0.0.1:1/none";
         let store = Store::connect_lazily(url, 1, Duration::from_secs(1)).unwrap();
         self.router = router(self.config.clone(), store);
+    }
+
+    /// From now on the server says that it cannot work.
+    pub fn not_ready(&mut self) {
+        let metrics = AdminMetrics::register(&tmtp_chassis::prometheus::Registry::new()).unwrap();
+        let config = Arc::new(self.config.clone());
+        self.router = tmtp_admin::router(config, self.store.clone(), Health::new(), metrics);
     }
 
     /// A key, made without the API.

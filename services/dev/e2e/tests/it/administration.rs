@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
-use tmtp_e2e::{Cluster, DEFAULT_SITE, End, Setup, WAIT};
+use tmtp_e2e::{Cluster, DEFAULT_SITE, End, Link, Setup, WAIT};
 use tmtp_loadtest::processes::Processes;
 use tmtp_loadtest::sites;
 use tmtp_testkit::eventually;
@@ -41,9 +41,16 @@ impl<'c> Person<'c> {
     }
 
     fn run(&self, line: &str) -> Result<(bool, String)> {
+        self.run_as(line, &["--json"])
+    }
+
+    /// The same for people to read, or with these options.
+    fn run_as(&self, line: &str, options: &[&str]) -> Result<(bool, String)> {
         let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
         let output = Command::new(tmtp_e2e::binary("tmtpctl")?)
-            .args([command, "--json", "--token-file", self.key, "--api", &self.cluster.admin_url()?])
+            .arg(command)
+            .args(options)
+            .args(["--token-file", self.key, "--api", &self.cluster.admin_url()?])
             .args(rest.split(' ').filter(|word| !word.is_empty()))
             .current_dir(self.folder.path())
             .env_clear()
@@ -109,6 +116,17 @@ async fn a_site_is_made_suspended_and_resumed() -> Result<()> {
     assert!(refusal.contains("(forbidden"), "{refusal}");
     let refusal = helper.fail(&format!("site show {DEFAULT_SITE}"))?;
     assert!(refusal.contains("no site has the host name"), "{refusal}");
+    let tried = operator.ask("site delete third.test --dry-run")?;
+    ensure!(tried["members"] == 1 && tried["domains"] == 1 && tried["keys"] == 1, "{tried}");
+    let (_, table) = operator.run_as("audit --site third.test --action site.create", &[])?;
+    ensure!(table.contains("REQUEST") && table.contains("req_"), "the table lacks requests: {table}");
+    let keys = operator.ask("key list --site third.test")?;
+    let id = keys[0]["id"].as_str().context("no key is listed")?;
+    let revoked = operator.ask(&format!("key revoke {id}"))?;
+    ensure!(revoked == serde_json::json!({ "id": id, "revoked": true }), "{revoked}");
+    ensure!(helper.fail("site list")?.contains("(unauthenticated"), "the key is still good");
+    let (_, help) = operator.run_as("site create --help", &[])?;
+    ensure!(help.contains("open|closed|invite|oidc|approval"), "the help lacks modes: {help}");
     cluster.passed()
 }
 
@@ -214,6 +232,8 @@ async fn the_daily_work() -> Result<()> {
     operator.ask("member set fourth.test ben-of-the-fourth --external-id crm-7")?;
     let devices = operator.ask("member devices fourth.test ben-of-the-fourth")?;
     ensure!(devices[0]["online"] == true, "{devices}");
+    rules_and_devices(&operator, &mut ann, &mut ben).await?;
+    let mut ben = cluster.gateway(0).at("fourth.test").login("ben", ben.account()).await?;
     operator.ask("member suspend fourth.test ben-of-the-fourth --reason unpaid --notice call-us")?;
     ensure!(matches!(ben.end().await?, End::Quit(_)), "ben is still there");
     operator.ask(&format!("member resume fourth.test {}", ben.uid()))?;
@@ -238,6 +258,34 @@ async fn the_daily_work() -> Result<()> {
     operator.ask("provider remove fourth.test corp")?;
     ensure!(operator.ask("provider list fourth.test")? == serde_json::json!([]), "it is still there");
     cluster.passed()
+}
+
+/// What an admin sets of a member, and does about its devices; ben has no session afterwards.
+async fn rules_and_devices(operator: &Person<'_>, ann: &mut Link, ben: &mut Link) -> Result<()> {
+    let place = "fourth.test ben-of-the-fourth";
+    let shown = operator.ask(&format!("member receive-only {place}"))?;
+    ensure!(shown["receive_only"] == true, "{shown}");
+    let to_ann = tmtp_e2e::post("r1", &[ann.uid()], b"hello");
+    let refusal = ben.refused(&to_ann, b"hello").await?;
+    ensure!(refusal.starts_with("site policy: "), "{refusal}");
+    let shown = operator.ask(&format!("member receive-only {place} --off"))?;
+    ensure!(shown["receive_only"] == false, "{shown}");
+    let away = "--text back-soon --until 2126-01-01T00:00:00Z --delegate ann-of-the-fourth";
+    let shown = operator.ask(&format!("member away {place} {away}"))?;
+    ensure!(shown["away"]["text"] == "back-soon" && shown["away"]["delegate"] == ann.uid(), "{shown}");
+    let shown = operator.ask(&format!("member back {place}"))?;
+    ensure!(shown["away"].is_null(), "{shown}");
+
+    let refusal = operator.fail(&format!("member device revoke {place} 9"))?;
+    ensure!(refusal.contains("(not_found"), "{refusal}");
+    let dropped = operator.ask(&format!("member device drop-queue {place} 1"))?;
+    ensure!(dropped == serde_json::json!({ "num": 1, "dropped": true }), "{dropped}");
+    ensure!(matches!(ben.end().await?, End::Quit(_)), "ben is still there");
+    ensure!(
+        operator.ask(&format!("member device disconnect {place} 1"))?["sessions"] == 0,
+        "a session is left"
+    );
+    Ok(())
 }
 
 /// A provider with a configuration and a key, until the test ends.

@@ -2,23 +2,23 @@
 
 mod browser;
 mod person;
+mod picture;
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use tmtp_client::Account;
-use tmtp_domain::{
-    ClaimRules, Endpoint, InviteCode, InviteId, MemberStatus, Provider, ProviderKind, Registration, SiteId,
-    Uid,
-};
+use tmtp_domain::{InviteCode, InviteId, Registration, SiteId, Uid};
 use tmtp_e2e::{Cluster, End, Gateway, Link, Setup, WAIT, end_of};
 use tmtp_store::{NewInvite, Sights};
-use tmtp_testkit::oidc::{Pair, Server, document};
+use tmtp_testkit::oidc::{Pair, Provider};
 use tmtp_testkit::{eventually, free_port};
-use tmtp_wire::{Oidc, Request, Response};
+use tmtp_wire::{DataInfo, Oidc, Recipient, Request, Response};
 use uuid::Uuid;
 
 use browser::Browser;
 use person::{SignIn, register};
+
+use crate::administration::bootstrap;
 
 /// A cluster with pages for invited people.
 async fn cluster() -> Result<(Cluster, String)> {
@@ -28,6 +28,7 @@ async fn cluster() -> Result<(Cluster, String)> {
         .with_admin()
         .admin_setting("public.address", &format!("127.0.0.1:{port}"))
         .admin_setting("public.url", &url)
+        .admin_setting("oidc.reach", "anywhere")
         .gateway_setting("sign_in.public_url", &url)
         .gateway_setting("sign_in.private_providers", "true")
         .start()
@@ -110,12 +111,15 @@ async fn an_invited_person_joins() -> Result<()> {
     for text in ["Join Acme", "Ann of Acme", "+acme.test:443", "Acme invitation", &ann_code.reveal()] {
         assert!(page.contains(text), "the page lacks {text:?}: {page}");
     }
+    browser.picture("invitation").await?;
     let sign_in = SignIn::begin(&one, "Acme invitation").await?;
     browser.open(&sign_in.address).await?;
     assert_eq!(browser.code().await?, ann_code.reveal(), "the browser remembers the code");
+    browser.picture("code").await?;
     browser.submit("7K4M-Q2XD-9TRA").await?;
     let page = browser.text().await?;
     assert!(page.contains("Code of your invitation"), "the page after a wrong code: {page}");
+    browser.picture("wrong-code").await?;
     // The button's click ends when the client has answered the browser that comes back to it.
     let code = ann_code.reveal();
     let (token, ()) = tokio::try_join!(sign_in.token(), browser.submit(&code))?;
@@ -128,7 +132,7 @@ async fn an_invited_person_joins() -> Result<()> {
         cluster.store.read(&Sights::All).await?.invite(acme, ann_invite).await?.context("the invite")?.usage;
     assert_eq!((usage.uses_pending, usage.uses_completed), (0, 1));
     assert_eq!(refusal(&one, &register("_", Some(token))).await?, "authentication required");
-    let joined = cluster.store.read(&Sights::All).await?.joined(acme, ann_invite, 10).await?;
+    let joined = cluster.store.read(&Sights::All).await?.joined(acme, ann_invite, None, 10).await?;
     assert_eq!(joined.first().map(|joined| joined.uid), Some(Uid::parse(ann.uid())?));
 
     // Both hear of her in the group, and reach each other.
@@ -142,101 +146,155 @@ async fn an_invited_person_joins() -> Result<()> {
     cluster.passed()
 }
 
-/// Goal: a sign-in at somebody else's provider lets a person in once, under the alias that the provider says, if the
-/// person is of an allowed domain; a token of a foreign key, for somebody else, too old, or used before does not.
-/// Method: a provider of the test's own; tokens of each kind; the keys change meanwhile.
+/// Goal: a person joins with a sign-in at somebody else's provider, as the ordinary client does it: the provider is set up
+/// over the API, the browser goes there and comes back, the client gets a token and registers, under the alias that the
+/// provider says, if the person is of an allowed domain. A token of a foreign key, for somebody else, too old, or used
+/// before lets nobody in, and a new key of the provider's does. Method: a whole provider of the test's own, a real browser, a
+/// client that does what the real one does, and tokens of each kind.
 #[tokio::test]
 async fn a_person_of_a_provider_joins() -> Result<()> {
     let (cluster, _) = cluster().await?;
     let acme = site(&cluster, "acme.test", Registration::Oidc).await?;
-    let pair = Pair::p256();
-    let server = Server::start(document(&[pair.jwk("one")])).await;
-    let endpoint = |path: &str| Endpoint { url: server.url(path), params: vec!["client_id=acme".into()] };
-    let provider = Provider {
-        id: "corp".into(),
-        label: "Corp".into(),
-        kind: ProviderKind::Foreign,
-        issuer: server.url(""),
-        authorize: endpoint("/authorize"),
-        token: endpoint("/token"),
-        jwks_uri: server.url("/keys"),
-        audiences: vec!["acme".into()],
-        claims: ClaimRules {
-            alias: Some("nickname".into()),
-            domains: vec!["corp.test".into()],
-            ..ClaimRules::default()
-        },
-        nonce: None,
-        keys_since: 0,
-    };
-    provider.validate()?;
-    let mut tx = cluster.store.admin().await?;
-    tx.create_provider(acme, &provider).await?.context("the provider")?;
-    tx.commit().await?;
-    let one = cluster.gateway(0).at("acme.test");
-    let told = async || {
-        let greeting = one.greeting().await.ok()?;
-        let labels: Vec<String> =
-            greeting.auth_by?.into_iter().map(|entry| entry.label.into_owned()).collect();
-        (labels == ["Corp", "Acme invitation"]).then_some(())
-    };
-    eventually(WAIT, "clients to be told of the provider", told).await?;
+    let folder = tempfile::tempdir().context("make a folder")?;
+    let operator = bootstrap(&cluster, &folder)?;
+    let corp = Provider::start("acme-client").await;
+    let issuer = corp.issuer();
+    operator.ask(&format!(
+        "provider create acme.test corp --label Corp --issuer {issuer} --client-id acme-client --alias-claim nickname \
+         --domain corp.test"
+    ))?;
+    ensure!(
+        operator.ask("provider test acme.test corp")?["ok"] == true,
+        "the provider is not as it should be"
+    );
+    let (one, other) = (cluster.gateway(0).at("acme.test"), cluster.gateway(1).at("acme.test"));
+    for gateway in [&one, &other] {
+        let told = async || {
+            let greeting = gateway.greeting().await.ok()?;
+            let labels: Vec<String> =
+                greeting.auth_by?.into_iter().map(|entry| entry.label.into_owned()).collect();
+            (labels == ["Corp", "Acme invitation"]).then_some(())
+        };
+        eventually(WAIT, "clients to be told of the provider", told).await?;
+    }
 
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
-    let claims = |subject: &str, nickname: &str| {
-        json!({ "iss": provider.issuer, "sub": subject, "aud": ["acme"], "exp": now + 600, "iat": now,
-                "hd": "corp.test", "nickname": nickname })
+    let browser = Browser::start().await?;
+    let person =
+        |subject: &str, nickname: &str| json!({ "sub": subject, "hd": "corp.test", "nickname": nickname });
+    let sign_in = async |gateway: &Gateway<'_>, person: Value| -> Result<Request> {
+        corp.person(person);
+        let sign_in = SignIn::begin(gateway, "Corp").await?;
+        browser.open(&sign_in.address).await?;
+        let page = browser.text().await?;
+        ensure!(page.contains("Sign in at the provider"), "another page: {page}");
+        let (token, ()) = tokio::try_join!(sign_in.token(), browser.press())?;
+        Ok(register("_", Some(token)))
     };
+    let anns = sign_in(&one, person("ann", "Ann of Corp")).await?;
+    let mut ann = join(&one, "ann", &anns).await?;
+    let named = cluster.store.names(&[(acme, "Ann of Corp".to_owned())]).await?;
+    assert_eq!(named.len(), 1, "she has the alias that the provider says");
+    assert_eq!(refusal(&one, &anns).await?, "authentication required", "used before");
+    let again = sign_in(&one, person("ann", "Ann the second")).await?;
+    assert_eq!(refusal(&one, &again).await?, "you are a member of this site already");
+    let stranger = json!({ "sub": "eve", "hd": "elsewhere.test", "nickname": "Eve of Corp" });
+    let foreign = sign_in(&one, stranger).await?;
+    assert_eq!(refusal(&one, &foreign).await?, "authentication required", "another domain");
+
     let show = |id_token: String| {
         register("_", Some(Oidc { id_token, expires_in: 600, scope: "openid".into(), ..Oidc::default() }))
     };
-    let ann_token = show(pair.token("one", &claims("ann", "Ann of Corp")));
-    let mut ann = join(&one, "ann", &ann_token).await?;
-    let mut foreign = claims("eve", "Eve of Corp");
-    foreign["hd"] = "elsewhere.test".into();
-    let mut old = claims("eve", "Eve of Corp");
-    old["exp"] = (now - 3_600).into();
-    let mut for_others = claims("eve", "Eve of Corp");
-    for_others["aud"] = "another".into();
-    let strange = Pair::p256();
+    let claims = |change: fn(&mut Value)| {
+        let mut claims = corp.claims(&person("eve", "Eve of Corp"));
+        change(&mut claims);
+        claims
+    };
     for (why, request) in [
-        ("used before", ann_token),
-        ("another domain", show(pair.token("one", &foreign))),
-        ("too old", show(pair.token("one", &old))),
-        ("for others", show(pair.token("one", &for_others))),
-        ("a strange key", show(strange.token("one", &claims("eve", "Eve of Corp")))),
+        ("too old", show(corp.sign(&claims(|claims| claims["exp"] = json!(1_000_000_000))))),
+        ("for others", show(corp.sign(&claims(|claims| claims["aud"] = "another".into())))),
+        ("a strange key", show(Pair::p256().token("one", &claims(|_| {})))),
         ("no token", register("_", None)),
     ] {
         assert_eq!(refusal(&one, &request).await?, "authentication required", "{why}");
     }
-    let again = show(pair.token(
-        "one",
-        &json!({ "iss": provider.issuer, "sub": "ann", "aud": "acme",
-        "exp": now + 500, "hd": "corp.test", "nickname": "Ann the second" }),
-    ));
-    assert_eq!(refusal(&one, &again).await?, "you are a member of this site already");
 
-    let newer = Pair::ed();
-    let other = cluster.gateway(1).at("acme.test");
-    server.answer(200, document(&[newer.jwk("two")]));
-    // This gateway has seen no token yet.
-    let mut ben = join(&other, "ben", &show(newer.token("two", &claims("ben", "Ben of Corp")))).await?;
+    // The other gateway has seen no token yet, and the provider has another key meanwhile.
+    corp.rotate("two", Pair::ed());
+    let bens = sign_in(&other, person("ben", "Ben of Corp")).await?;
+    let mut ben = join(&other, "ben", &bens).await?;
     ben.post("p1", &[ann.uid()], "hello").await?;
     ann.take("hello").await?;
     cluster.passed()
 }
 
-/// Goal: who has to wait for approval has an account that does not open anything, and opens when an admin says so;
-/// method: a site that takes people after approval.
+/// Goal: who has to wait for approval has an account that does not open anything; when an admin says so over HTTP, it
+/// does, and the person is in the groups of the invite. Who is denied stays out. Method: a site that takes people after
+/// approval, two people with an invite and one without.
 #[tokio::test]
 async fn approval_is_waited_for() -> Result<()> {
     let (cluster, _) = cluster().await?;
     let acme = site(&cluster, "acme.test", Registration::Approval).await?;
-    let one = cluster.gateway(0).at("acme.test");
-    let mut client = one.dial().await?;
+    let folder = tempfile::tempdir().context("make a folder")?;
+    let operator = bootstrap(&cluster, &folder)?;
+    let (one, other) = (cluster.gateway(0).at("acme.test"), cluster.gateway(1).at("acme.test"));
+    let (team, code) = invite(&cluster, acme, 1, |invite| {
+        (invite.max_uses, invite.requires_approval) = (2, true);
+        invite.groups = vec!["Everybody".into()];
+    })
+    .await?;
+    let ask = |alias: &str, invite: Option<&InviteCode>| Request::Register {
+        new_node: "laptop".into(),
+        new_alias: alias.to_owned(),
+        oidc: None,
+        invite: invite.map(InviteCode::reveal),
+    };
+    let ann_account = wait_for_approval(&one, &ask("Ann of Acme", Some(&code))).await?;
+    let ben_account = wait_for_approval(&other, &ask("Ben of Acme", Some(&code))).await?;
+    let eve_account = wait_for_approval(&one, &ask("Eve of Acme", None)).await?;
+    let pending = operator.ask("member list acme.test --status pending")?;
+    assert_eq!(pending.as_array().map(Vec::len), Some(3), "{pending}");
+    let usage = async || {
+        anyhow::Ok(
+            cluster.store.read(&Sights::All).await?.invite(acme, team).await?.context("the invite")?.usage,
+        )
+    };
+    assert_eq!(usage().await?.uses_pending, 2);
+
+    let approved = operator.ask(&format!("member approve acme.test {}", ann_account.uid))?;
+    assert_eq!(approved["status"], "active");
+    operator.ask(&format!("member approve acme.test {}", ben_account.uid))?;
+    operator.ask(&format!("member deny acme.test {}", eve_account.uid))?;
+    assert_eq!((usage().await?.uses_pending, usage().await?.uses_completed), (0, 2));
+    // What they have missed, such as each other's coming, waits for them.
+    let mut ann = Link::new("ann", ann_account.clone(), one.try_login(&ann_account).await?);
+    let mut ben = Link::new("ben", ben_account.clone(), other.try_login(&ben_account).await?);
+    let text = b"hello, everybody";
+    let data = DataInfo { len: text.len() as u64, ..DataInfo::default() };
+    let recipients = vec![Recipient { id: "Everybody".into(), kind: 3 }];
+    ann.request(&Request::Post { id: "p1".into(), recipients, data }, text).await?;
+    take_all_until(&mut ben, "delivery").await?;
+    ensure!(one.try_login(&eve_account).await.is_err(), "she is in, who was denied");
+    cluster.passed()
+}
+
+/// Acks messages until one of this operation has come.
+async fn take_all_until(link: &mut Link, op: &str) -> Result<()> {
+    loop {
+        let frame = link.message().await?;
+        let id = frame.response.std().context("no message")?.id.clone().into_owned();
+        link.ack(&id).await?;
+        if frame.response.op() == op {
+            return Ok(());
+        }
+    }
+}
+
+/// Registers, and is told to wait; the account opens nothing.
+async fn wait_for_approval(gateway: &Gateway<'_>, request: &Request) -> Result<Account> {
+    let mut client = gateway.dial().await?;
     client.send(&Request::TmtpRev { id: "1".into() }, &[]).await?;
     client.next().await?.context("tmtprev")?;
-    client.send(&register("Ann of Acme", None), &[]).await?;
+    client.send(request, &[]).await?;
     let registered = client.next().await?.context("registered")?;
     let Response::Registered { uid, node_id, error: None } = registered.response else {
         anyhow::bail!("{registered:?}")
@@ -244,15 +302,9 @@ async fn approval_is_waited_for() -> Result<()> {
     let told = end_of(&mut client).await?;
     assert_eq!(told, End::Quit("registered; an admin has to approve before you can log in".into()));
     let account = Account { uid: uid.into(), node_id: node_id.into(), alias_error: None };
-    let Err(refused) = one.try_login(&account).await else { anyhow::bail!("she is in without approval") };
+    let Err(refused) = gateway.try_login(&account).await else {
+        anyhow::bail!("somebody is in without approval")
+    };
     assert!(refused.to_string().contains("login failed"), "{refused}");
-    let member = cluster
-        .store
-        .read(&Sights::All)
-        .await?
-        .member_record(acme, Uid::parse(&account.uid)?)
-        .await?
-        .context("the member")?;
-    assert_eq!(member.status, MemberStatus::Pending);
-    cluster.passed()
+    Ok(account)
 }

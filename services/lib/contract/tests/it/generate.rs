@@ -8,10 +8,10 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use tmtp_contract::{
-    AdminAnswer, AdminChange, AdminOutcome, AdminRefusal, AdminRequest, Answer, Attach, AuditNote, Body,
-    BodyRef, Command, CommandEntry, Content, Credentials, DataInfo, Digest, Effect, Ended, Envelope, Event,
-    EventEntry, JournalEntry, LoginRefusal, Message, MessageRecord, NewPlace, Once, Receipt, ReceiptKey,
-    SetAway, Showing, Step, StepKind, TracePack, VERSION,
+    AdminAnswer, AdminChange, AdminOutcome, AdminRefusal, AdminRequest, Answer, AskedPlace, Attach,
+    AuditNote, Body, BodyRef, Command, CommandEntry, Content, Credentials, DataInfo, Digest, Effect, Ended,
+    Envelope, Event, EventEntry, JournalEntry, LoginRefusal, Message, MessageRecord, NewPlace, Once, Receipt,
+    ReceiptKey, SetAway, Showing, Step, StepKind, TracePack, VERSION,
 };
 use tmtp_domain::{
     Away, BodyId, Epoch, GatewayId, GroupAct, GroupEdit, GroupMode, GroupRule, Identity, InviteId, KeyId,
@@ -198,10 +198,10 @@ fn admin_request() -> BoxedStrategy<AdminRequest> {
         (uid(), text()).prop_map(|(uid, alias)| AdminChange::DropAlias { uid, alias }),
         text().prop_map(|name| AdminChange::Reserve { name }),
         text().prop_map(|name| AdminChange::Release { name }),
-        (text(), any::<bool>(), vec((uid(), text()), 0..3), vec(uid(), 0..3)).prop_map(
-            |(gid, founds, add, drop)| {
+        (text(), any::<bool>(), vec((uid(), text()), 0..3), vec(uid(), 0..3), asked_places()).prop_map(
+            |(gid, founds, add, drop, asked)| {
                 let add = add.into_iter().map(|(uid, alias)| NewPlace { uid, alias }).collect();
-                AdminChange::Places { gid, founds, add, drop }
+                AdminChange::Places { gid, founds, add, drop, asked }
             }
         ),
         (text(), group_rule()).prop_map(|(gid, rule)| AdminChange::GroupRule { gid, rule }),
@@ -217,6 +217,12 @@ fn admin_request() -> BoxedStrategy<AdminRequest> {
     (uuid(), once, note, change)
         .prop_map(|(id, once, note, change)| AdminRequest { id: RequestId(id), once, note, change })
         .boxed()
+}
+
+fn asked_places() -> BoxedStrategy<Vec<AskedPlace>> {
+    let asked =
+        (option::of(uid()), option::of(text())).prop_map(|(uid, problem)| AskedPlace { uid, problem });
+    vec(asked, 0..3).boxed()
 }
 
 fn admin_answer() -> BoxedStrategy<AdminAnswer> {
@@ -236,8 +242,9 @@ fn admin_answer() -> BoxedStrategy<AdminAnswer> {
             outcome: AdminOutcome::Trace { pack: Box::new(TracePack::new(&steps)), owed, acks }
         }),
         vec(node(), 0..3).prop_map(|nodes| AdminAnswer::Done { outcome: AdminOutcome::Online { nodes } }),
-        vec(option::of(text()), 0..3)
-            .prop_map(|refusals| AdminAnswer::Done { outcome: AdminOutcome::Places { refusals } }),
+        (vec(option::of(text()), 0..3), asked_places()).prop_map(|(refusals, asked)| AdminAnswer::Done {
+            outcome: AdminOutcome::Places { refusals, asked }
+        }),
         (prop::sample::select(reasons.to_vec()), text())
             .prop_map(|(reason, text)| AdminAnswer::Refused { reason, text }),
     ]

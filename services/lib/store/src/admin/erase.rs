@@ -41,10 +41,12 @@ impl Store {
         .await?;
         Ok(done.rows_affected())
     }
+}
 
+impl AdminTx {
     /// The tables whose rows belong to a site, those first that refer to others. The catalogue knows them all: a table
     /// that a later migration adds is erased too.
-    async fn site_tables(&self) -> Result<Vec<String>, Error> {
+    async fn site_tables(&mut self) -> Result<Vec<String>, Error> {
         let rows = sqlx::query(
             "WITH RECURSIVE site_table AS (
                  SELECT c.oid, quote_ident(c.relname) AS name FROM pg_class c
@@ -60,27 +62,21 @@ impl Store {
              SELECT t.name FROM site_table t JOIN depth d USING (oid)
              WHERE t.name <> 'site' GROUP BY t.oid, t.name ORDER BY max(d.depth), t.name",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.tx)
         .await?;
         rows.iter().map(|row| Ok(row.try_get("name")?)).collect()
     }
 
     /// Erases some rows of a site that was deleted `age` ago: about `rows_max` of each table. With the last ones goes
-    /// the site itself. What happens is part of `tx`, so that it can be noted with it.
-    pub async fn erase_some(
-        &self,
-        tx: &mut AdminTx,
-        site: SiteId,
-        age: Duration,
-        rows_max: i64,
-    ) -> Result<Erasure, Error> {
+    /// the site itself. What happens is part of this change, so that it can be noted with it.
+    pub async fn erase_some(&mut self, site: SiteId, age: Duration, rows_max: i64) -> Result<Erasure, Error> {
         let due: Option<bool> = sqlx::query_scalar(
             "SELECT deleted_at <= now() - make_interval(secs => $2) FROM site
              WHERE site_id = $1 AND status = 'deleted' FOR UPDATE",
         )
         .bind(site.0)
         .bind(age.as_secs_f64())
-        .fetch_optional(&mut *tx.tx)
+        .fetch_optional(&mut *self.tx)
         .await?;
         if due != Some(true) {
             return Ok(Erasure::NotDue);
@@ -92,19 +88,17 @@ impl Store {
             let done = sqlx::query(AssertSqlSafe(statement))
                 .bind(site.0)
                 .bind(rows_max)
-                .execute(&mut *tx.tx)
+                .execute(&mut *self.tx)
                 .await?;
             if done.rows_affected() > 0 {
                 return Ok(Erasure::Rows(done.rows_affected()));
             }
         }
-        tx.end_keys_of(site).await?;
-        sqlx::query("DELETE FROM site WHERE site_id = $1").bind(site.0).execute(&mut *tx.tx).await?;
+        self.end_keys_of(site).await?;
+        sqlx::query("DELETE FROM site WHERE site_id = $1").bind(site.0).execute(&mut *self.tx).await?;
         Ok(Erasure::Done)
     }
-}
 
-impl AdminTx {
     /// Keys for this site alone end; others are for one site less.
     async fn end_keys_of(&mut self, site: SiteId) -> Result<(), Error> {
         sqlx::query(

@@ -180,14 +180,24 @@ impl Reader {
         row.as_ref().map(record).transpose()
     }
 
-    /// Who joined with an invite, the first one first.
-    pub async fn joined(&mut self, site: SiteId, id: InviteId, limit: i64) -> Result<Vec<Joined>, Error> {
+    /// Who joined with an invite, the first one first, behind `after`.
+    pub async fn joined(
+        &mut self,
+        site: SiteId,
+        id: InviteId,
+        after: Option<Uid>,
+        limit: i64,
+    ) -> Result<Vec<Joined>, Error> {
         let rows = sqlx::query(
             "SELECT uid, state, (extract(epoch FROM at) * 1000)::bigint AS at_ms FROM invite_use
-             WHERE site_id = $1 AND invite_id = $2 ORDER BY at, uid LIMIT $3",
+             WHERE site_id = $1 AND invite_id = $2
+               AND ($3::bytea IS NULL OR (at, uid) > (SELECT a.at, a.uid FROM invite_use a
+                    WHERE a.site_id = $1 AND a.invite_id = $2 AND a.uid = $3))
+             ORDER BY at, uid LIMIT $4",
         )
         .bind(site.0)
         .bind(id.0)
+        .bind(after.as_ref().map(|uid| uid.0.as_slice()))
         .bind(limit)
         .fetch_all(&mut *self.tx)
         .await?;
@@ -262,6 +272,20 @@ impl AdminTx {
         .fetch_all(&mut *self.tx)
         .await?;
         made.iter().map(record).collect()
+    }
+
+    /// One invite, which nobody else changes or uses until the end of this.
+    pub async fn lock_invite(&mut self, site: SiteId, id: InviteId) -> Result<Option<InviteRecord>, Error> {
+        let row = sqlx::query(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM invite WHERE site_id = $1 AND invite_id = $2 FOR UPDATE"
+        ))
+        .bind(site.0)
+        .bind(id.0)
+        .fetch_optional(&mut *self.tx)
+        .await?;
+        row.as_ref().map(record).transpose()
     }
 
     /// Ends an invite at once. `None`: there is none that has not been revoked.

@@ -243,6 +243,15 @@ impl Store {
         Ok(done.rows_affected())
     }
 
+    /// Forgets jobs that ended before `age`. Says how many.
+    pub async fn forget_jobs(&self, age: Duration) -> Result<u64, Error> {
+        let done = sqlx::query("DELETE FROM job WHERE finished_at < now() - make_interval(secs => $1)")
+            .bind(age.as_secs_f64())
+            .execute(&self.pool)
+            .await?;
+        Ok(done.rows_affected())
+    }
+
     /// Takes the job that waits longest, or whose taker has let its lease end, of these kinds.
     pub async fn take_job(
         &self,
@@ -320,7 +329,7 @@ impl Store {
         Ok(())
     }
 
-    /// Ends a job. Nothing happens if somebody else has it now.
+    /// Ends a job, and forgets what it was asked for, which may name people. Nothing happens if somebody else has it now.
     pub async fn end_job(&self, job: &TakenJob, end: &JobEnd) -> Result<(), Error> {
         let (state, result, error) = match end {
             JobEnd::Done(result) => (JobState::Done, Some(result), None),
@@ -329,7 +338,7 @@ impl Store {
         };
         sqlx::query(
             "UPDATE job SET state = $3, result = $4::jsonb, error = $5, finished_at = now(), lease = NULL,
-                 lease_until = NULL
+                 lease_until = NULL, input = '{}', position = NULL
              WHERE job_id = $1 AND lease = $2 AND state = 'running'",
         )
         .bind(job.id)
@@ -367,6 +376,8 @@ impl AdminTx {
         let row = sqlx::query(concat!(
             "UPDATE job SET cancelling = true,
                  finished_at = CASE WHEN state = 'queued' THEN now() END,
+                 input = CASE WHEN state = 'queued' THEN '{}' ELSE input END,
+                 position = CASE WHEN state = 'queued' THEN NULL ELSE position END,
                  state = CASE WHEN state = 'queued' THEN 'cancelled' ELSE state END
              WHERE job_id = $1 AND state IN ('queued', 'running') RETURNING ",
             columns!()

@@ -1,6 +1,8 @@
 //! Members, their devices and groups as the admin API sees them. Read only: workers own them, but for what the site's own
 //! systems call a member.
 
+use std::collections::HashSet;
+
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tmtp_domain::{GroupRule, KeyId, MemberFlags, MemberStatus, NodeNum, SiteId, Uid};
@@ -50,6 +52,10 @@ pub struct MemberFilter<'a> {
     pub external_id: Option<&'a str>,
     /// With this in an alias or in the external id, in any case.
     pub contains: Option<&'a str>,
+    /// Not seen since then (ms since 1970), or never.
+    pub seen_before: Option<i64>,
+    /// Seen then or later (ms since 1970).
+    pub seen_since: Option<i64>,
 }
 
 /// A device of a member.
@@ -148,6 +154,10 @@ impl Reader {
                    WHERE n.site_id = $1 AND n.uid = m.uid AND starts_with(n.name, $7)))
               AND ($8::text IS NULL OR strpos(lower(m.external_id), lower($8)) > 0 OR EXISTS (SELECT 1 FROM name n
                    WHERE n.site_id = $1 AND n.uid = m.uid AND strpos(lower(n.name), lower($8)) > 0))
+              AND ($9::bigint IS NULL OR NOT EXISTS (SELECT 1 FROM node d WHERE d.site_id = $1 AND d.uid = m.uid
+                   AND d.last_seen_at >= to_timestamp($9::double precision / 1000)))
+              AND ($10::bigint IS NULL OR EXISTS (SELECT 1 FROM node d WHERE d.site_id = $1 AND d.uid = m.uid
+                   AND d.last_seen_at >= to_timestamp($10::double precision / 1000)))
               ORDER BY m.created_at DESC, m.uid DESC LIMIT $3"
         ))
         .bind(site.0)
@@ -158,6 +168,8 @@ impl Reader {
         .bind(filter.alias)
         .bind(filter.alias_prefix)
         .bind(filter.contains)
+        .bind(filter.seen_before)
+        .bind(filter.seen_since)
         .fetch_all(&mut *self.tx)
         .await?;
         rows.iter().map(record).collect()
@@ -283,6 +295,42 @@ impl Store {
             })
         };
         rows.iter().map(due).collect()
+    }
+}
+
+impl Reader {
+    /// Those of these members that have a place in a group, barred ones included.
+    pub async fn places_of(&mut self, site: SiteId, gid: &str, uids: &[Uid]) -> Result<HashSet<Uid>, Error> {
+        let uids: Vec<&[u8]> = uids.iter().map(|uid| uid.0.as_slice()).collect();
+        let rows: Vec<Vec<u8>> = sqlx::query_scalar(
+            "SELECT uid FROM group_member WHERE site_id = $1 AND gid = $2 AND uid = ANY($3)",
+        )
+        .bind(site.0)
+        .bind(gid)
+        .bind(uids)
+        .fetch_all(&mut *self.tx)
+        .await?;
+        rows.iter().map(|octets| uid(octets)).collect()
+    }
+
+    /// Names that nobody can have, with the time since when (ms since 1970), by name, behind `after`.
+    pub async fn reserved_names(
+        &mut self,
+        site: SiteId,
+        after: Option<&str>,
+        limit: i64,
+    ) -> Result<Vec<(String, i64)>, Error> {
+        let rows = sqlx::query(
+            "SELECT name, (extract(epoch FROM reserved_at) * 1000)::bigint FROM name
+             WHERE site_id = $1 AND reserved_at IS NOT NULL AND ($2::text IS NULL OR name > $2)
+             ORDER BY name LIMIT $3",
+        )
+        .bind(site.0)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(&mut *self.tx)
+        .await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 }
 

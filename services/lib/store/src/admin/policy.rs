@@ -79,6 +79,22 @@ impl AdminTx {
         row.as_ref().map(record).transpose()
     }
 
+    /// What was set at a site with this version; `None` when its history has none of this number.
+    pub async fn earlier_policy(
+        &mut self,
+        site: SiteId,
+        version: i64,
+    ) -> Result<Option<PolicyRecord>, Error> {
+        let row = sqlx::query(
+            "SELECT version, policy::text FROM site_policy_history WHERE site_id = $1 AND version = $2",
+        )
+        .bind(site.0)
+        .bind(version)
+        .fetch_optional(&mut *self.tx)
+        .await?;
+        row.as_ref().map(record).transpose()
+    }
+
     /// Gives a site that is locked another policy, which has been validated. Workers hear of it within seconds.
     pub async fn set_site_policy(
         &mut self,

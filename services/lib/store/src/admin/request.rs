@@ -19,9 +19,22 @@ pub enum Claim {
         status: u16,
         /// The body.
         answer: String,
+        /// The header `ETag`, if it had one.
+        etag: Option<String>,
     },
     /// Another request had this key.
     Other,
+}
+
+/// The answer of a request, for its repetitions.
+#[derive(Debug, Clone, Copy)]
+pub struct SettledAnswer<'a> {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body.
+    pub answer: &'a str,
+    /// The header `ETag`, if it has one.
+    pub etag: Option<&'a str>,
 }
 
 impl Store {
@@ -51,7 +64,7 @@ impl AdminTx {
             .execute(&mut *self.tx)
             .await?;
         let row = sqlx::query(
-            "SELECT request, status, answer FROM idempotency WHERE key_id = $1 AND idempotency_key = $2",
+            "SELECT request, status, answer, etag FROM idempotency WHERE key_id = $1 AND idempotency_key = $2",
         )
         .bind(key)
         .bind(idempotency_key)
@@ -63,7 +76,7 @@ impl AdminTx {
         }
         let status: i16 = row.try_get("status")?;
         let status = u16::try_from(status).map_err(|_| Error::Unreadable("idempotency.status".into()))?;
-        Ok(Claim::Done { status, answer: row.try_get("answer")? })
+        Ok(Claim::Done { status, answer: row.try_get("answer")?, etag: row.try_get("etag")? })
     }
 
     /// Notes the answer of a request, for its repetitions.
@@ -72,17 +85,18 @@ impl AdminTx {
         key: Uuid,
         idempotency_key: &str,
         request: &[u8; 32],
-        status: u16,
-        answer: &str,
+        settled: SettledAnswer<'_>,
     ) -> Result<(), Error> {
         sqlx::query(
-            "INSERT INTO idempotency (key_id, idempotency_key, request, status, answer) VALUES ($1, $2, $3, $4, $5)",
+            "INSERT INTO idempotency (key_id, idempotency_key, request, status, answer, etag)
+             VALUES ($1, $2, $3, $4, $5, $6)",
         )
         .bind(key)
         .bind(idempotency_key)
         .bind(request.as_slice())
-        .bind(status.cast_signed())
-        .bind(answer)
+        .bind(settled.status.cast_signed())
+        .bind(settled.answer)
+        .bind(settled.etag)
         .execute(&mut *self.tx)
         .await?;
         Ok(())

@@ -184,6 +184,34 @@ impl AdminTx {
         record.ok_or_else(|| CreateSiteError::Store(Error::Unreadable("a site that was just made".into())))
     }
 
+    /// The number of shards of this deployment, as [`Store::shards`].
+    pub async fn shards(&mut self) -> Result<u16, Error> {
+        crate::shards(&mut *self.tx).await
+    }
+
+    /// Of these sites those that exist, and what they are for.
+    pub async fn site_kinds(&mut self, ids: &[SiteId]) -> Result<Vec<(SiteId, SiteKind)>, Error> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+        let rows = sqlx::query("SELECT site_id, kind FROM site WHERE site_id = ANY($1)")
+            .bind(ids)
+            .fetch_all(&mut *self.tx)
+            .await?;
+        let kind = |row: &PgRow| {
+            let kind = row.try_get::<&str, _>("kind")?.parse().map_err(Error::Unreadable)?;
+            Ok((SiteId(row.try_get("site_id")?), kind))
+        };
+        rows.iter().map(kind).collect()
+    }
+
+    /// One site, which nobody changes until the end of this; others may hold it, too.
+    pub async fn hold_site(&mut self, id: SiteId) -> Result<Option<SiteRecord>, Error> {
+        let row = sqlx::query(concat!("SELECT ", columns!(), " FROM site s WHERE s.site_id = $1 FOR SHARE"))
+            .bind(id.0)
+            .fetch_optional(&mut *self.tx)
+            .await?;
+        row.as_ref().map(record).transpose()
+    }
+
     /// One site, which nobody else changes until the end of this.
     pub async fn lock_site(&mut self, id: SiteId) -> Result<Option<SiteRecord>, Error> {
         let row = sqlx::query(concat!("SELECT ", columns!(), " FROM site s WHERE s.site_id = $1 FOR UPDATE"))

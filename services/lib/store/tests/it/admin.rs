@@ -3,7 +3,7 @@
 use tmtp_domain::{KeyId, MemberStatus, Registration, RequestId, Role, Scope, SiteId, SiteStatus};
 use tmtp_store::{
     AdminRecord, ApiKey, AuditFilter, Change, Claim, CreateSiteError, NewApiKey, NewAudit, Settled,
-    SiteChange, SiteFilter, SiteKind, SiteRecord, SiteTurn,
+    SettledAnswer, SiteChange, SiteFilter, SiteKind, SiteRecord, SiteTurn,
 };
 use uuid::Uuid;
 
@@ -90,6 +90,8 @@ async fn keys_of_a_site() {
     assert_eq!(seen(None).await, [ids[3], ids[2], ids[1], ids[0]]);
 }
 
+const ANSWER: SettledAnswer<'_> = SettledAnswer { status: 201, answer: "{}", etag: Some("\"1\"") };
+
 /// Goal: a request has its effect once, and its answer each time; method: claim, settle, claim again with the same and
 /// with another content; and what is not committed is forgotten.
 #[tokio::test]
@@ -101,12 +103,15 @@ async fn requests_that_come_twice() {
     for commits in [false, true] {
         let mut tx = rig.store.admin().await.unwrap();
         assert_eq!(tx.claim(key, "i", &[1; 32]).await.unwrap(), Claim::New);
-        tx.settle(key, "i", &[1; 32], 201, "{}").await.unwrap();
+        tx.settle(key, "i", &[1; 32], ANSWER).await.unwrap();
         if commits {
             tx.commit().await.unwrap();
         }
     }
-    assert_eq!(claim(&[1; 32]).await, Claim::Done { status: 201, answer: "{}".into() });
+    assert_eq!(
+        claim(&[1; 32]).await,
+        Claim::Done { status: 201, answer: "{}".into(), etag: Some("\"1\"".into()) }
+    );
     assert_eq!(claim(&[2; 32]).await, Claim::Other);
 }
 
@@ -126,10 +131,10 @@ async fn requests_at_the_same_moment() {
     })
     .await
     .unwrap();
-    first.settle(key, "i", &[1; 32], 201, "{}").await.unwrap();
+    first.settle(key, "i", &[1; 32], ANSWER).await.unwrap();
     first.commit().await.unwrap();
     let claim = waiting.await.unwrap().unwrap();
-    assert_eq!(claim, Claim::Done { status: 201, answer: "{}".into() });
+    assert_eq!(claim, Claim::Done { status: 201, answer: "{}".into(), etag: Some("\"1\"".into()) });
 }
 
 /// Goal: the log can be read by site and action, the newest first, and nobody can change it; method: three entries,

@@ -143,8 +143,15 @@ async fn approval() {
     assert_eq!(settle(users[0], MemberStatus::Deactivated).await, (1, 1), "it is decided");
     assert_eq!(settle(users[1], MemberStatus::Deactivated).await, (0, 1));
     assert!(rig.all().await.awaited_groups(site, users[0]).await.unwrap().is_empty());
-    let states: Vec<String> =
-        rig.all().await.joined(site, id, 10).await.unwrap().into_iter().map(|joined| joined.state).collect();
+    let states: Vec<String> = rig
+        .all()
+        .await
+        .joined(site, id, None, 10)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|joined| joined.state)
+        .collect();
     assert_eq!(states, ["completed", "denied"]);
 }
 

@@ -5,7 +5,7 @@ mod opened;
 mod rows;
 
 use sqlx::{AssertSqlSafe, PgConnection};
-use tmtp_domain::{Role, SiteId};
+use tmtp_domain::{MsgId, NodeNum, Role, SiteId};
 use tmtp_store::{ApiKey, Reader, Sights, Store};
 use uuid::Uuid;
 
@@ -168,7 +168,7 @@ async fn statements_see_no_other_site() {
 }
 
 /// What there is at the other site.
-const ALL_FOUND: [usize; 25] = [1; 25];
+const ALL_FOUND: [usize; 31] = [1; 31];
 
 /// How much each of the API's statements finds of the other site.
 async fn found(mut read: Reader) -> [usize; ALL_FOUND.len()] {
@@ -192,7 +192,7 @@ async fn found(mut read: Reader) -> [usize; ALL_FOUND.len()] {
         read.usage(only(&[THERE]), ("2000-01-01", "2100-01-01"), None, 9).await.unwrap().len(),
         read.invites(site, tmtp_store::InviteFilter::default(), 9).await.unwrap().len(),
         one(read.invite(site, invite).await.unwrap().is_some()),
-        read.joined(site, invite, 9).await.unwrap().len(),
+        read.joined(site, invite, None, 9).await.unwrap().len(),
         read.awaited_groups(site, uid).await.unwrap().len(),
         read.member_records(site, tmtp_store::MemberFilter::default(), None, 9).await.unwrap().len(),
         one(read.member_record(site, uid).await.unwrap().is_some()),
@@ -207,6 +207,12 @@ async fn found(mut read: Reader) -> [usize; ALL_FOUND.len()] {
         read.certificates(site).await.unwrap().len(),
         read.acme_domains(site).await.unwrap().len(),
         read.names(&names).await.unwrap().len(),
+        read.looks(&[(site, "look".to_owned())]).await.unwrap().len(),
+        read.places_of(site, "group", &[uid]).await.unwrap().len(),
+        read.members_among(site, &[uid]).await.unwrap().len(),
+        read.trace_pages(site, (7, MsgId(5)), (-1, 0), 9).await.unwrap().len(),
+        read.dropped_queues(site, MsgId(5), &[(uid, NodeNum(1))]).await.unwrap().len(),
+        one(read.owed_in_rows(site, MsgId(5)).await.unwrap().is_some()),
     ]
 }
 

@@ -94,7 +94,7 @@ async fn joining_uses_an_invite() {
     let approved = Change::MemberStatus { site, uid: uid(1), status: MemberStatus::Active };
     rig.commit(shard, None, vec![approved]).await.unwrap();
     assert_eq!(usage().await, (0, 2));
-    let joined = rig.all().await.joined(site, id, 9).await.unwrap();
+    let joined = rig.all().await.joined(site, id, None, 9).await.unwrap();
     assert!(joined.iter().all(|joined| joined.state == "completed") && joined.len() == 2, "{joined:?}");
 
     // Looked at before it was revoked, used after: the registration counts, and does not fail.

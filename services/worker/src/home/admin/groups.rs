@@ -2,7 +2,7 @@
 //! or left by itself.
 
 use serde_json::json;
-use tmtp_contract::{AdminOutcome, Content, NewPlace};
+use tmtp_contract::{AdminOutcome, AskedPlace, Content, NewPlace};
 use tmtp_domain::{
     Alias, GROUP_MEMBERS_MAX, Group, GroupAct, GroupStatus, Membership, NameHolder, SiteId, Uid,
 };
@@ -32,8 +32,8 @@ impl Home {
         &mut self,
         call: Call,
         gid: &str,
-        add: &[NewPlace],
-        drop: &[Uid],
+        (add, drop): (&[NewPlace], &[Uid]),
+        asked: &[AskedPlace],
         world: &World<'_>,
     ) -> Result<Changed, Refused> {
         if world.holder(call.site, gid) != Some(NameHolder::Group) {
@@ -48,7 +48,7 @@ impl Home {
         }
         let done = refusals.iter().filter(|refusal| refusal.is_none()).count();
         let after = json!({ "group": gid, "added": add.len(), "dropped": drop.len(), "done": done });
-        Ok(Changed::new(AdminOutcome::Places { refusals }).after(&after))
+        Ok(Changed::new(AdminOutcome::Places { refusals, asked: asked.to_vec() }).after(&after))
     }
 
     pub(in super::super) fn add_place(

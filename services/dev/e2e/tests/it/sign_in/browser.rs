@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result};
@@ -21,7 +22,7 @@ const VARIABLE: &str = "POSTERN_TEST_CHROMEDRIVER";
 pub struct Browser {
     client: Client,
     driver: Child,
-    _profile: TempDir,
+    profile: TempDir,
 }
 
 impl Browser {
@@ -60,7 +61,16 @@ impl Browser {
         builder.capabilities(capabilities);
         let connect = async || builder.connect(&address).await.ok();
         let client = eventually(WAIT, "the browser", connect).await?;
-        Ok(Self { client, driver, _profile: profile })
+        Ok(Self { client, driver, profile })
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// What is there is gone with the browser.
+    pub(super) fn folder(&self) -> &Path {
+        self.profile.path()
     }
 
     /// Opens an address, as a link does.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tmtp_contract::{AdminAnswer, AdminOutcome, AdminRefusal, Answer, Body, Event, EventEntry, LoginRefusal};
+use tmtp_contract::{
+    AdminAnswer, AdminOutcome, AdminRefusal, Answer, AskedPlace, Body, Event, EventEntry, LoginRefusal,
+};
 use tmtp_domain::{Epoch, MemberStatus, MsgId, NodeNum, Posted, RequestId, SessionId, ShardId, WorkerId};
 
 use super::message::message;
@@ -233,7 +235,23 @@ fn admin() -> Vec<Case> {
             "v1/event/admin_places",
             "who belongs to a group was changed, but for one",
             AdminAnswer::Done {
-                outcome: AdminOutcome::Places { refusals: vec![None, Some("no such member".into())] },
+                outcome: AdminOutcome::Places {
+                    refusals: vec![None, Some("no such member".into())],
+                    asked: Vec::new(),
+                },
+            },
+        ),
+        answered(
+            "v1/event/admin_places_asked",
+            "the same, with whom the admin asked for",
+            AdminAnswer::Done {
+                outcome: AdminOutcome::Places {
+                    refusals: vec![None],
+                    asked: vec![
+                        AskedPlace { uid: None, problem: Some("there is no such member".into()) },
+                        AskedPlace { uid: Some(uid(0x40)), problem: None },
+                    ],
+                },
             },
         ),
         refused("v1/event/admin_not_found", "nothing to change", AdminRefusal::NotFound, "no such member"),

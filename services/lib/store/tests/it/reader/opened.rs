@@ -96,6 +96,7 @@ pub const OPENED: &[(&str, &[&str])] = &[
     ),
     ("message", &["msg_id", "owed", "queued_at", "site_id"]),
     ("name", &["created_at", "name", "reserved_at", "site_id", "uid"]),
+    ("name_look", &["look", "name", "site_id"]),
     ("node", &["created_at", "label", "last_seen_at", "num", "revoked_at", "site_id", "uid"]),
     ("oidc_provider", &["changed_at", "config", "created_at", "provider_id", "site_id"]),
     ("shard", &["commits", "epoch", "owner", "shard_id"]),
@@ -144,7 +145,7 @@ pub const OPENED: &[(&str, &[&str])] = &[
 
 /// Tables with a site of which the API reads nothing.
 pub const NEVER_READ: &[&str] =
-    &["acquaintance", "body", "body_chunk", "message_parked", "name_look", "sign_in_code", "sign_in_token"];
+    &["acquaintance", "body", "body_chunk", "message_parked", "sign_in_code", "sign_in_token"];
 
 /// What no answer may have: hashes, keys, sealed things, content. The reader sees none of it.
 pub const SECRETS: &[(&str, &str)] = &[

@@ -1,6 +1,6 @@
 //! Changes that admins ask for.
 
-use tmtp_contract::{AdminChange, AdminRequest, AuditNote, Command, NewPlace, Once, SetAway};
+use tmtp_contract::{AdminChange, AdminRequest, AskedPlace, AuditNote, Command, NewPlace, Once, SetAway};
 use tmtp_domain::{Away, GroupMode, GroupRule, KeyId, MemberStatus, MsgId, NodeNum, RequestId};
 
 use super::super::{Case, counting, uid, uuid};
@@ -128,6 +128,21 @@ fn places() -> Vec<Case> {
                 founds: true,
                 add: vec![NewPlace { uid: uid(0x40), alias: "Ann Bell".into() }],
                 drop: vec![uid(0x50)],
+                asked: Vec::new(),
+            }),
+        ),
+        one(
+            "v1/command/admin_places_asked",
+            "somebody leaves a group, and somebody who was asked for is not there",
+            asked(AdminChange::Places {
+                gid: "the group".into(),
+                founds: false,
+                add: Vec::new(),
+                drop: vec![uid(0x50)],
+                asked: vec![
+                    AskedPlace { uid: None, problem: Some("there is no such member".into()) },
+                    AskedPlace { uid: Some(uid(0x50)), problem: None },
+                ],
             }),
         ),
     ]
