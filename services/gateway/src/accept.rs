@@ -6,7 +6,7 @@ mod slots;
 mod tests;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +41,15 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// A connection that was accepted.
+#[derive(Debug, Clone, Copy)]
+struct Accepted {
+    /// When.
+    at: Instant,
+    /// Who connected: a client, or what stands between it and us.
+    from: IpAddr,
+}
+
 /// What a new connection needs.
 #[derive(Clone)]
 pub struct Acceptor {
@@ -67,9 +76,9 @@ impl Acceptor {
                 () = drain.cancelled() => return Ok(()),
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, from)) => {
                     pause = PAUSE_MIN;
-                    self.start(stream, &drain);
+                    self.start(stream, from.ip(), &drain);
                 }
                 Err(error) => {
                     // Out of descriptors, or a connection that broke before it was taken.
@@ -81,8 +90,8 @@ impl Acceptor {
         }
     }
 
-    fn start(&self, stream: TcpStream, drain: &CancellationToken) {
-        let accepted = Instant::now();
+    fn start(&self, stream: TcpStream, from: IpAddr, drain: &CancellationToken) {
+        let accepted = Accepted { at: Instant::now(), from: from.to_canonical() };
         let Some(slot) = self.slots.take() else {
             self.hub.metrics.links_refused_total.inc();
             return;
@@ -97,9 +106,9 @@ impl Acceptor {
 
     /// Shakes hands with a client that was accepted then. Ends with a link, which is a task of its own: this one's
     /// future is as large as a handshake, and would be kept.
-    async fn serve<S: Socket>(self, stream: S, accepted: Instant, slot: Slot, drain: CancellationToken) {
+    async fn serve<S: Socket>(self, stream: S, accepted: Accepted, slot: Slot, drain: CancellationToken) {
         let handshake = self.handshake(stream);
-        let stream = match timeout_at(accepted + self.login_within, handshake).await {
+        let stream = match timeout_at(accepted.at + self.login_within, handshake).await {
             Ok(Ok(Some(stream))) => stream,
             Ok(Ok(None)) => return,
             Ok(Err(error)) => {
@@ -114,7 +123,7 @@ impl Acceptor {
         };
         // The site may have been suspended since the certificate was chosen.
         let Some(site) = self.sites.find(stream.get_ref().1.server_name()) else { return };
-        let entry = self.hub.open(site, accepted);
+        let entry = self.hub.open(site, accepted.at, Some(accepted.from));
         if drain.is_cancelled() {
             self.hub.nudge(&entry, Session::dismiss);
         }

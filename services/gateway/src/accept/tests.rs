@@ -1,6 +1,7 @@
 //! The time that a client has for its login. The clock stands still unless everybody waits, and then moves on to whatever
 //! comes next; connections are in memory.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tokio::time::{Instant, advance, pause, sleep};
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
-use super::Acceptor;
+use super::{Accepted, Acceptor};
 use crate::rig::{Rig, name};
 use crate::tls::{SiteCertificates, Tls};
 
@@ -52,6 +53,7 @@ impl Door {
     fn take(&self, accepted: Instant) -> DuplexStream {
         let (client, gateway) = duplex(PIPE_OCTETS);
         let slot = self.acceptor.slots.take().expect("a free place");
+        let accepted = Accepted { at: accepted, from: Ipv4Addr::LOCALHOST.into() };
         tokio::spawn(self.acceptor.clone().serve(gateway, accepted, slot, CancellationToken::new()));
         client
     }

@@ -113,7 +113,7 @@ impl Linked {
         let acceptor = TlsAcceptor::from(Arc::clone(&rig.server));
         let connector = TlsConnector::from(Arc::clone(&rig.client));
         let (server, client) = tokio::join!(acceptor.accept(socket), connector.connect(name(), near));
-        let entry = rig.hub.open(Arc::new(site()), Instant::now());
+        let entry = rig.hub.open(Arc::new(site()), Instant::now(), None);
         let slot = Slots::new(1, rig.hub.metrics.links_open.clone()).take().expect("a place");
         let link = tokio::spawn(run(server.expect("shaken"), Arc::clone(&rig.hub), Arc::clone(&entry), slot));
         let mut linked = Self { rig, entry, link, tap, client: client.expect("shaken") };

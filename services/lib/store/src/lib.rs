@@ -30,10 +30,10 @@ use migrations::MIGRATIONS;
 pub use acme::{AcmeDomain, AcmeEnableError, AcmeState};
 pub use admin::{
     AdminRecord, AdminTx, ApiKey, AuditEntry, AuditFilter, Claim, DeviceRecord, DueResume, Erasure,
-    GroupPlace, GroupRecord, Hold, Holdings, InviteFilter, InviteRecord, IssuerKey, Job, JobEnd, JobFilter,
-    JobState, Joined, MemberFilter, MemberRecord, NewApiKey, NewAudit, NewInvite, NewJob, PolicyEntry,
-    PolicyRecord, Progress, ProviderRecord, SETTLED_BY_WORKER, Settled, SignInCode, SiteChange, SiteFilter,
-    SiteKind, SiteRead, SiteRecord, SiteTurn, Suspension, TakenJob, UsageRecord,
+    ExternalId, GroupPlace, GroupRecord, Hold, Holdings, InviteFilter, InviteRecord, IssuerKey, Job, JobEnd,
+    JobFilter, JobState, Joined, MemberFilter, MemberRecord, NewApiKey, NewAudit, NewInvite, NewJob,
+    PolicyEntry, PolicyRecord, Progress, ProviderRecord, SETTLED_BY_WORKER, Settled, SignInCode, SiteChange,
+    SiteFilter, SiteKind, SiteRead, SiteRecord, SiteTurn, Suspension, TakenJob, UsageRecord, WAITING,
 };
 pub use body::StoredBody;
 pub use certificate::{CertificateRecord, CertificateSource, NewCertificate};

@@ -18,4 +18,5 @@ mod registration;
 mod rig;
 mod rows;
 mod schema;
+mod site_policy;
 mod sites;
