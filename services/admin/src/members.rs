@@ -9,6 +9,7 @@ mod show;
 mod update;
 
 pub(crate) use self::erase::{ErasureInput, ErasureReport};
+pub(crate) use self::update::EXTERNAL_ID_MAX;
 use serde::Serialize;
 use tmtp_store::MemberRecord;
 use utoipa::ToSchema;

@@ -6,6 +6,8 @@ mod change;
 mod document;
 mod show;
 
+pub(crate) use change::set_registration;
+
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 

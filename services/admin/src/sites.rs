@@ -46,7 +46,7 @@ pub(crate) struct Site {
     name: String,
     /// What it is for.
     kind: KindWord,
-    /// Who may register.
+    /// Who may register, as the site's policy says.
     registration: RegistrationWord,
     /// Whether it is served: only `active` ones are.
     status: StatusWord,

@@ -103,6 +103,11 @@ fn patch(fields: &[String]) -> anyhow::Result<Value> {
         let (name, text) = field.split_once('=').with_context(|| format!("{field}: say FIELD=VALUE"))?;
         let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
         let Some((section, name)) = name.split_once('.') else {
+            // The only field that is in no section.
+            if name == "registration" {
+                patch.insert(name.to_owned(), value);
+                continue;
+            }
             bail!("{name}: say which field of it, as in posts.per_minute");
         };
         let place = patch.entry(section).or_insert_with(|| json!({}));
@@ -114,9 +119,12 @@ fn patch(fields: &[String]) -> anyhow::Result<Value> {
 /// The fields of a policy as entries of a table.
 fn flat(policy: &Value) -> Vec<Value> {
     let sections = policy.as_object().into_iter().flatten();
-    let fields = sections.flat_map(|(section, fields)| {
-        let fields = fields.as_object().into_iter().flatten();
-        fields.map(move |(name, value)| json!({ "field": format!("{section}.{name}"), "value": value }))
+    let entry = |field: String, value: &Value| json!({ "field": field, "value": value });
+    let fields = sections.flat_map(|(section, fields)| match fields {
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| entry(format!("{section}.{name}"), value)).collect()
+        }
+        value => vec![entry(section.clone(), value)],
     });
     fields.collect()
 }
@@ -128,15 +136,21 @@ mod tests {
     /// Goal: what is typed becomes the right patch; method: values of each kind, and lines that say too little.
     #[test]
     fn patches() {
-        let typed =
-            ["posts.per_minute=30", "posts.forwarding=false", "groups.create=nobody", "pings.per_day=null"];
+        let typed = [
+            "posts.per_minute=30",
+            "posts.forwarding=false",
+            "groups.create=nobody",
+            "pings.per_day=null",
+            "registration=invite",
+        ];
         let typed = typed.map(str::to_owned);
         let expected = json!({
             "posts": { "per_minute": 30, "forwarding": false }, "groups": { "create": "nobody" },
-            "pings": { "per_day": null },
+            "pings": { "per_day": null }, "registration": "invite",
         });
         assert_eq!(patch(&typed).unwrap(), expected);
         assert_eq!(flat(&expected)[0], json!({ "field": "groups.create", "value": "nobody" }));
+        assert_eq!(flat(&expected)[4], json!({ "field": "registration", "value": "invite" }));
         assert!(patch(&["posts.per_minute".to_owned()]).is_err());
         assert!(patch(&["posts=1".to_owned()]).is_err());
     }

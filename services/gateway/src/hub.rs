@@ -10,6 +10,7 @@ mod events;
 mod publisher;
 mod registry;
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,6 +29,7 @@ use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::session::{Cause, Count, Host, Intake, Limits, Session, Trace, Turn};
 use crate::sign_in::SignIns;
+use crate::sites::Sites;
 
 pub use bus::{BEAT_EVERY, BusTask};
 pub use publisher::publish;
@@ -54,6 +56,7 @@ pub struct Hub {
     pub bodies: Bodies,
     /// Who checks sign-in tokens.
     pub sign_ins: Arc<SignIns>,
+    sites: Arc<Sites>,
     started: Instant,
     registry: Registry,
     publisher: Publisher,
@@ -66,13 +69,20 @@ pub struct Hub {
 
 impl Hub {
     /// An empty hub, under a new name.
-    pub fn new(config: &Config, metrics: Metrics, bodies: Bodies, sign_ins: SignIns) -> Self {
+    pub fn new(
+        config: &Config,
+        metrics: Metrics,
+        bodies: Bodies,
+        sign_ins: SignIns,
+        sites: Arc<Sites>,
+    ) -> Self {
         Self {
             gateway: GatewayId(Uuid::new_v4()),
             limits: config.limits.for_sessions(bodies.chunk_octets(), &config.sign_in),
             metrics,
             bodies,
             sign_ins: Arc::new(sign_ins),
+            sites,
             started: Instant::now(),
             registry: Registry::new(),
             publisher: Publisher::new(),
@@ -95,7 +105,9 @@ impl Hub {
     /// Takes a new session in, for a client at this address whose connection was accepted then.
     pub fn open(&self, site: Arc<Site>, client: IpAddr, accepted: Instant) -> Arc<Entry> {
         let login_by = self.time_of(accepted) + self.limits.login_within;
-        let entry = self.registry.insert(site.shard, site.id, client, |id| Session::new(id, site, login_by));
+        let (shard, id) = (site.shard, site.id);
+        let begin = |session| Session::new(session, site, login_by).coming_from(Some(client));
+        let entry = self.registry.insert(shard, id, client, begin);
         self.metrics.sessions_kept.inc();
         self.turn(&entry, |_, _| {});
         entry
@@ -181,12 +193,13 @@ impl Hub {
         self.registry.each(|_| true, |entry| self.turn(entry, |session, _| session.suspend()));
     }
 
-    /// Ends the sessions of sites that are not served any more.
-    fn evict(&self, sites: &[SiteId]) {
+    /// Ends the sessions of sites that are not served any more; their members are told this.
+    fn evict(&self, sites: &HashMap<SiteId, Option<String>>) {
         self.registry.each(
-            |entry| sites.contains(&entry.site),
+            |entry| sites.contains_key(&entry.site),
             |entry| {
-                self.nudge(entry, Session::evict);
+                let notice = sites.get(&entry.site).and_then(Option::as_deref);
+                self.nudge(entry, |session, turn| session.evict(turn, notice));
             },
         );
     }
@@ -233,11 +246,11 @@ pub async fn sweep(hub: Arc<Hub>, stop: CancellationToken) -> anyhow::Result<()>
 #[cfg(test)]
 impl Hub {
     /// A hub that takes commands and hands them to nobody, for tests of what is in front of it.
-    pub fn alone(config: &Config) -> Arc<Self> {
+    pub fn alone(config: &Config, sites: Arc<Sites>) -> Arc<Self> {
         let metrics = Metrics::register(&tmtp_chassis::prometheus::Registry::new()).expect("metrics");
         let sign_ins = SignIns::new(&config.sign_in, metrics.clone()).expect("root certificates");
         let bodies = Bodies::open(&config.bodies).expect("a body store");
-        let hub = Self::new(config, metrics, bodies, sign_ins);
+        let hub = Self::new(config, metrics, bodies, sign_ins, sites);
         hub.publisher.go_up();
         Arc::new(hub)
     }
@@ -251,6 +264,10 @@ impl Hub {
 }
 
 impl Host for Hub {
+    fn site(&self, site: SiteId) -> Option<Arc<Site>> {
+        self.sites.get(site)
+    }
+
     fn uid(&self) -> Uid {
         Uid(random())
     }

@@ -70,7 +70,7 @@ async fn work(cx: Context<Config>) -> anyhow::Result<()> {
     let sites = Arc::new(Sites::new(config.sites.default.as_deref()));
     let certificates = Arc::new(Certificates::new(config.tls.certificates.clone()));
     let sign_ins = SignIns::new(&config.sign_in, metrics.clone()).context("set sign-in up")?;
-    let hub = Arc::new(Hub::new(config, metrics, bodies.clone(), sign_ins));
+    let hub = Arc::new(Hub::new(config, metrics, bodies.clone(), sign_ins, Arc::clone(&sites)));
     let base = tls::server_config(Arc::clone(&certificates), Arc::clone(&sites)).context("set TLS up")?;
     let of_sites = Arc::new(SiteCertificates::new(
         config.sealer().context("read secrets.key")?,

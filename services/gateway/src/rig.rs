@@ -45,10 +45,10 @@ impl Rig {
         let mut config = Config::default();
         // Nothing here connects to it.
         config.bodies.postgres.url = "postgres://localhost/none".into();
-        let hub = Hub::alone(&config);
-        tokio::spawn(sweep(Arc::clone(&hub), CancellationToken::new()));
         let sites = Arc::new(Sites::new(None));
         sites.apply(vec![site()], 1);
+        let hub = Hub::alone(&config, Arc::clone(&sites));
+        tokio::spawn(sweep(Arc::clone(&hub), CancellationToken::new()));
 
         let folder = TempDir::new().expect("a folder");
         let pair = KeyPair::generate().expect("a key");
@@ -83,6 +83,7 @@ pub fn site() -> Site {
         status: SiteStatus::Active,
         policy: Policy::default(),
         providers: Vec::new(),
+        notice: None,
     }
 }
 

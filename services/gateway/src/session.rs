@@ -27,6 +27,7 @@ mod tests;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,7 +119,10 @@ enum Ending {
 
 /// A session. See the module's text.
 pub struct Session {
+    /// As it was when the connection came.
     site: Arc<Site>,
+    /// Where the connection came from, for the audit log.
+    from: Option<IpAddr>,
     phase: Phase,
     ending: Ending,
     decoder: Decoder<Request>,
@@ -148,6 +152,7 @@ impl Session {
         Self {
             home: Home::new(site.id, id),
             site,
+            from: None,
             phase: Phase::New,
             ending: Ending::No,
             decoder: Decoder::new(),
@@ -163,6 +168,12 @@ impl Session {
             probed_until: None,
         }
     }
+
+    /// The same, for a connection from this address.
+    #[must_use]
+    pub fn coming_from(self, from: Option<IpAddr>) -> Self {
+        Self { from, ..self }
+    }
 }
 
 /// What the hub does and asks.
@@ -172,9 +183,14 @@ impl Session {
         self.say_farewell(t, None);
     }
 
-    /// Ends the session because its site is not served any more.
-    pub fn evict(&mut self, t: &mut Turn<'_>) {
-        self.say_farewell(t, Some(quit::LOGIN.into()));
+    /// Ends the session because its site is not served any more; a member is told the notice, if there is one. A login that
+    /// is not answered hears it from the home, which knows whether it is a member's.
+    pub fn evict(&mut self, t: &mut Turn<'_>, notice: Option<&str>) {
+        match (&self.phase, notice) {
+            (Phase::Open { .. }, Some(notice)) => self.say_farewell(t, Some(notice.to_owned().into())),
+            (Phase::Opening(_), Some(_)) => {}
+            _ => self.say_farewell(t, Some(quit::LOGIN.into())),
+        }
     }
 
     /// The socket is gone, and the home holds nothing of this session: it can be forgotten.

@@ -1,5 +1,6 @@
 //! Which site a client gets: the directory of sites, by the host name that the client asked for. The directory comes
-//! over the bus; a name must never lead to a site that is not served.
+//! over the bus; a name must never lead to a site that is not served, but for one that has something to tell its members
+//! about that: their logins, which it refuses, are how they hear it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,11 +33,11 @@ impl Sites {
         self.known.load().revision
     }
 
-    /// Takes changes in. Says which sites of them are not served.
-    pub fn apply(&self, changed: Vec<Site>, revision: i64) -> Vec<SiteId> {
+    /// Takes changes in. Says which sites of them are not served, and what their members are told.
+    pub fn apply(&self, changed: Vec<Site>, revision: i64) -> HashMap<SiteId, Option<String>> {
         let mut by_id = self.known.load().by_id.clone();
-        let unserved =
-            changed.iter().filter(|site| site.status != SiteStatus::Active).map(|site| site.id).collect();
+        let unserved = changed.iter().filter(|site| site.status != SiteStatus::Active);
+        let unserved = unserved.map(|site| (site.id, site.notice.clone())).collect();
         for site in changed {
             by_id.insert(site.id, Arc::new(site));
         }
@@ -53,13 +54,20 @@ impl Sites {
         unserved
     }
 
-    /// The site that serves a client that asked for this host, if any does. A site that is not served does not fall
-    /// back to the default: its name is taken.
+    /// A site as it is now.
+    pub fn get(&self, site: SiteId) -> Option<Arc<Site>> {
+        self.known.load().by_id.get(&site).cloned()
+    }
+
+    /// The site that serves a client that asked for this host, or tells it why not, if any does. A site that is not served
+    /// does not fall back to the default: its name is taken.
     pub fn find(&self, host: Option<&str>) -> Option<Arc<Site>> {
         let known = self.known.load();
         let named = host.and_then(|host| by_host(&known.by_domain, host));
         let site = named.or_else(|| known.by_domain.get(self.default.as_deref()?))?;
-        (site.status == SiteStatus::Active).then(|| Arc::clone(site))
+        let is_served = site.status == SiteStatus::Active;
+        let tells = site.status == SiteStatus::Suspended && site.notice.is_some();
+        (is_served || tells).then(|| Arc::clone(site))
     }
 }
 
@@ -90,6 +98,7 @@ mod tests {
             status,
             policy: tmtp_domain::Policy::default(),
             providers: Vec::new(),
+            notice: None,
         }
     }
 
@@ -107,7 +116,7 @@ mod tests {
             site(3, 3, &["three.example"], SiteStatus::Active),
         ];
         let sites = Sites::new(Some("Three.example"));
-        assert_eq!(sites.apply(all.clone(), 3), [SiteId(Uuid::from_u128(2))]);
+        assert_eq!(sites.apply(all.clone(), 3), HashMap::from([(SiteId(Uuid::from_u128(2)), None)]));
         assert_eq!(sites.revision(), 3);
         let one = Some("site 1".to_owned());
         let three = Some("site 3".to_owned());
@@ -122,6 +131,22 @@ mod tests {
         strict.apply(all, 3);
         assert_eq!(found(&strict, Some("other")), None);
         assert_eq!(found(&strict, None), None);
+    }
+
+    /// Goal: clients of a site that is not served get through only to hear why; method: a suspended site with a notice, and
+    /// the same deleted.
+    #[test]
+    fn notices_are_heard() {
+        let sites = Sites::new(None);
+        let site = |revision, status| Site {
+            notice: Some("back on Monday".into()),
+            ..site(1, revision, &["a.example"], status)
+        };
+        let told = HashMap::from([(SiteId(Uuid::from_u128(1)), Some("back on Monday".to_owned()))]);
+        assert_eq!(sites.apply(vec![site(1, SiteStatus::Suspended)], 1), told);
+        assert_eq!(found(&sites, Some("a.example")), Some("site 1".to_owned()));
+        sites.apply(vec![site(2, SiteStatus::Deleted)], 2);
+        assert_eq!(found(&sites, Some("a.example")), None);
     }
 
     /// Goal: a domain that moves belongs to one site only; method: take it from one and give it to another.

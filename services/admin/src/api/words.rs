@@ -21,7 +21,7 @@ pub(crate) trait Vocabulary: FromStr<Err = String> + Copy + 'static {
 }
 
 /// A word in a body or a query.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Word<T>(pub(crate) T);
 
 macro_rules! vocabularies {

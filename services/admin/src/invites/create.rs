@@ -15,13 +15,14 @@ use crate::api::id::SiteRef;
 use crate::api::openapi::ChangeRefusals;
 use crate::api::payload::{Payload, Place};
 use crate::api::time::Time;
+use crate::members::EXTERNAL_ID_MAX;
 use crate::sites::hold;
 
 /// Most that may join with one invite.
 const USES_MAX: i32 = 10_000;
 /// Groups of one invite.
 const GROUPS_MAX: usize = 50;
-/// Characters of an external id or a note.
+/// Characters of a role or a note.
 const TEXT_MAX: usize = 1_000;
 
 /// An invite to be.
@@ -31,8 +32,8 @@ pub(crate) struct InviteToBe {
     /// The alias that whoever joins gets, whatever they ask for; only for one.
     #[schema(min_length = 1, max_length = 255)]
     pub(super) alias: Option<String>,
-    /// Who it is for, in your own system.
-    #[schema(min_length = 1, max_length = 1000)]
+    /// Who it is for, in your own system. Whoever joins with an invite for one use is called so, unless another member is.
+    #[schema(min_length = 1, max_length = 255)]
     external_id: Option<String>,
     /// Names of groups that whoever joins becomes a member of.
     #[serde(default)]
@@ -99,6 +100,9 @@ pub(super) fn check(new: InviteToBe, code_hash: [u8; 32]) -> Result<NewInvite, P
         if new.groups[..index].contains(group) {
             return Err(Problem::invalid(param(), "this group is there twice"));
         }
+    }
+    if new.external_id.as_ref().is_some_and(|id| id.len() > EXTERNAL_ID_MAX) {
+        return Err(Problem::invalid("external_id", format!("give at most {EXTERNAL_ID_MAX} octets")));
     }
     for (param, text) in [("external_id", &new.external_id), ("role", &new.role), ("note", &new.note)] {
         if text.as_ref().is_some_and(|text| text.trim().is_empty() || text.chars().count() > TEXT_MAX) {

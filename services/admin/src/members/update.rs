@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use serde::Deserialize;
+use tmtp_store::ExternalId;
 use utoipa::ToSchema;
 
 use super::{Member, find};
@@ -16,7 +17,7 @@ use crate::api::uid::UidText;
 use crate::sites::hold;
 
 /// Octets of an external id.
-const EXTERNAL_ID_MAX: usize = 255;
+pub(crate) const EXTERNAL_ID_MAX: usize = 255;
 
 /// What is to be different about a member.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -51,9 +52,14 @@ pub(crate) async fn update(
     }
     let mut change = caller.begin().await?;
     let site = hold(&caller, &mut change, site).await?.id;
-    if !change.tx.set_external_id(site, uid.0, external_id.as_deref()).await? {
-        let problem = Problem::conflict("external_id_taken", "Another member has this external id.");
-        return Err(problem.param("external_id").into());
+    match change.tx.set_external_id(site, uid.0, external_id.as_deref()).await? {
+        ExternalId::Set => {}
+        ExternalId::Taken => {
+            let problem = Problem::conflict("external_id_taken", "Another member has this external id.");
+            return Err(problem.param("external_id").into());
+        }
+        // Erased since it was looked at.
+        ExternalId::NoMember => return Err(Problem::not_found().into()),
     }
     let before = Member::of(&before);
     let after = Member { external_id, ..before.clone() };

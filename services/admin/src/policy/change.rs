@@ -4,12 +4,11 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use tmtp_domain::{Policy, SiteId};
+use tmtp_domain::{Registration, SiteId};
 use tmtp_store::PolicyRecord;
 use utoipa::ToSchema;
 
-use super::document::{Document, check, stored};
+use super::document::{Document, SitePolicy, check, stored, with_registration};
 use crate::api::Problem;
 use crate::api::caller::{Caller, may};
 use crate::api::change::{Answer, Change, Note, OnceParams};
@@ -25,11 +24,11 @@ use crate::sites;
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PolicyChange {
     /// What is set; null when something is wrong.
-    #[schema(required = true, value_type = Option<Policy>)]
+    #[schema(required = true, value_type = Option<SitePolicy>)]
     set: Option<Document>,
     /// What holds, with the defaults; null when something is wrong.
     #[schema(required = true)]
-    effective: Option<Policy>,
+    effective: Option<SitePolicy>,
     /// All that is wrong. With `dry_run` only: else the first of it is the error.
     problems: Vec<PolicyProblem>,
 }
@@ -49,7 +48,7 @@ pub(crate) struct PolicyProblem {
 #[utoipa::path(patch, path = "/v1/sites/{site}/policy", operation_id = "update_policy", tag = "policy",
     security(("key" = ["policy:write"])),
     params(("site" = SiteRef, Path, description = "The site's id"), DryRunParams, IfMatchParams),
-    request_body(content((Policy = "application/merge-patch+json"), (Policy = "application/json"))),
+    request_body(content((SitePolicy = "application/merge-patch+json"), (SitePolicy = "application/json"))),
     responses((status = 200, description = "What is set now", body = PolicyChange,
                headers(("ETag" = String, description = "For If-Match"))), ChangeRefusals))]
 pub(crate) async fn change(
@@ -68,11 +67,12 @@ pub(crate) async fn change(
 
 /// Set the policy of a site
 ///
-/// The whole document: what is not in it goes back to its default.
+/// The whole document: what is not in it goes back to its default; so nobody can register where `registration` is not in
+/// it.
 #[utoipa::path(put, path = "/v1/sites/{site}/policy", operation_id = "replace_policy", tag = "policy",
     security(("key" = ["policy:write"])),
     params(("site" = SiteRef, Path, description = "The site's id"), DryRunParams, IfMatchParams),
-    request_body = Policy,
+    request_body = SitePolicy,
     responses((status = 200, description = "What is set now", body = PolicyChange,
                headers(("ETag" = String, description = "For If-Match"))), ChangeRefusals))]
 pub(crate) async fn replace(
@@ -91,7 +91,7 @@ pub(crate) async fn replace(
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rollback {
-    /// A `version` of the history; 0 for what held before anything was set.
+    /// A `version` of the history; 0 for what held when the site was made.
     #[schema(minimum = 0)]
     version: i64,
 }
@@ -116,11 +116,12 @@ pub(crate) async fn roll_back(
     let mut change = caller.begin_post(&wanted.sent).await?;
     let (site, before) = lock(&caller, &mut change, site, &if_match).await?;
     let version = wanted.value.version;
-    let document = if version == 0 {
-        Document::new()
-    } else {
-        let unknown = || Problem::invalid("version", "the history has no such version");
-        stored(&change.tx.earlier_policy(site, version).await?.ok_or_else(unknown)?.document)?
+    let unknown = || Problem::invalid("version", "the history has no such version");
+    let document = match change.tx.earlier_policy(site, version).await? {
+        Some(earlier) => stored(&earlier.document)?,
+        // Most sites are made with the defaults.
+        None if version == 0 => Document::new(),
+        None => return Err(unknown().into()),
     };
     finish(&caller, change, site, &before, document, dry_run).await
 }
@@ -158,8 +159,7 @@ async fn finish<P>(
     }
     let old = stored(&before.document)?;
     let is_new = old != document;
-    let text = serde_json::to_string(&document).map_err(|_| Problem::internal())?;
-    let (old, new) = (Value::Object(old), Value::Object(document.clone()));
+    let new = document.clone();
     let answer = PolicyChange {
         set: is_right.then_some(document),
         effective: policy,
@@ -170,20 +170,49 @@ async fn finish<P>(
     }
     let mut version = before.version;
     if is_new {
-        version = change.tx.set_site_policy(site, &text, Some(caller.key().id)).await?.version;
-        let target = SiteRef::from(site).to_string();
-        let note = Note {
-            site: Some(site),
-            action: "policy.update",
-            target: &target,
-            before: Some(&old),
-            after: Some(&new),
-        };
-        change.note(note).await?;
+        version = set(caller, &mut change, site, &old, &new).await?.version;
     }
     let answer = change.answer_tagged(StatusCode::OK, &answer, version).await?;
     if is_new {
         caller.site_changed(site).await;
     }
     Ok(answer)
+}
+
+/// Lets others register at a site that is locked, which is a change of its policy like any other.
+pub(crate) async fn set_registration<P>(
+    caller: &Caller<P>,
+    change: &mut Change,
+    site: SiteId,
+    mode: Registration,
+) -> Result<(), Problem> {
+    let before = change.tx.lock_site_policy(site).await?.ok_or_else(Problem::not_found)?;
+    let old = stored(&before.document)?;
+    let new = with_registration(&old, mode);
+    if old != new {
+        set(caller, change, site, &old, &new).await?;
+    }
+    Ok(())
+}
+
+/// Sets a document that was checked, as a new version that the history and the audit log have.
+async fn set<P>(
+    caller: &Caller<P>,
+    change: &mut Change,
+    site: SiteId,
+    old: &Document,
+    new: &Document,
+) -> Result<PolicyRecord, Problem> {
+    let text = serde_json::to_string(new).map_err(|_| Problem::internal())?;
+    let record = change.tx.set_site_policy(site, &text, Some(caller.key().id)).await?;
+    let target = SiteRef::from(site).to_string();
+    let note = Note {
+        site: Some(site),
+        action: "policy.update",
+        target: &target,
+        before: Some(old),
+        after: Some(new),
+    };
+    change.note(note).await?;
+    Ok(record)
 }

@@ -3,11 +3,11 @@
 use axum::Json;
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
-use tmtp_domain::{Policy, SiteId};
+use tmtp_domain::SiteId;
 use tmtp_store::{PolicyEntry, PolicyRecord, Reader};
 use utoipa::ToSchema;
 
-use super::document::{Document, effective as holding, stored};
+use super::document::{Document, SitePolicy, effective as holding, stored};
 use crate::api::Problem;
 use crate::api::caller::{Caller, may};
 use crate::api::change::Shown;
@@ -21,10 +21,10 @@ use crate::api::time::Time;
 /// A policy that a site has or had.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PolicyVersion {
-    /// Counts the changes.
+    /// Counts the changes; 0: as the site was made, where that was not the default.
     version: i64,
     /// What was set.
-    #[schema(value_type = Policy)]
+    #[schema(value_type = SitePolicy)]
     policy: Document,
     changed_at: Time,
     /// With which key; null for none.
@@ -48,7 +48,7 @@ impl PolicyVersion {
 /// Only what is set. What holds with the defaults is `effective`.
 #[utoipa::path(get, path = "/v1/sites/{site}/policy", operation_id = "get_policy", tag = "policy",
     security(("key" = ["policy:read"])), params(("site" = SiteRef, Path, description = "The site's id")),
-    responses((status = 200, description = "What is set", body = Policy,
+    responses((status = 200, description = "What is set", body = SitePolicy,
                headers(("ETag" = String, description = "For If-Match"))), Refusals))]
 pub(crate) async fn show(
     caller: Caller<may::ReadPolicy>,
@@ -64,7 +64,7 @@ pub(crate) async fn show(
 #[utoipa::path(get, path = "/v1/sites/{site}/policy/effective", operation_id = "get_effective_policy",
     tag = "policy", security(("key" = ["policy:read"])),
     params(("site" = SiteRef, Path, description = "The site's id")),
-    responses((status = 200, description = "What holds", body = Policy,
+    responses((status = 200, description = "What holds", body = SitePolicy,
                headers(("ETag" = String, description = "For If-Match"))), Refusals))]
 pub(crate) async fn effective(
     caller: Caller<may::ReadPolicy>,

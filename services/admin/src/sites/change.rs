@@ -16,6 +16,7 @@ use crate::api::patch::Patch;
 use crate::api::payload::{Payload, Place};
 use crate::api::time::Time;
 use crate::api::words::RegistrationWord;
+use crate::policy::set_registration;
 
 /// What is to be different (a JSON merge patch, RFC 7386): what is absent stays, what is null goes.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -25,7 +26,7 @@ pub(crate) struct SitePatch {
     #[serde(default)]
     #[schema(value_type = Option<String>, nullable = false, min_length = 1, max_length = 255)]
     name: Patch<String>,
-    /// Who may register.
+    /// Who may register: the field of the same name in the site's policy, of whose history this is a part.
     #[serde(default)]
     #[schema(value_type = Option<RegistrationWord>, nullable = false)]
     registration: Patch<RegistrationWord>,
@@ -59,9 +60,11 @@ pub(crate) async fn change(
     }
     let wanted = SiteChange {
         name: patch.name.value("name")?.map(|name| check_name(&name)).transpose()?,
-        registration: patch.registration.value("registration")?.map(|word| word.0),
         expires_at: expires_at.map(|at| at.map(check_expiry).transpose()).transpose()?,
     };
+    if let Some(word) = patch.registration.value("registration")? {
+        set_registration(&caller, &mut change, before.id, word.0).await?;
+    }
     let after = change.tx.change_site(before.id, &wanted).await?.ok_or_else(Problem::internal)?;
     let shown = note(&mut change, "site.update", before.id, Some(&before), &after).await?;
     let answer = change.answer_tagged(StatusCode::OK, &shown, after.revision).await?;

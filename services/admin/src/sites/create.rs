@@ -33,7 +33,7 @@ pub(crate) struct NewSite {
     domains: Vec<String>,
     /// What it is for; `live` when absent.
     kind: Option<KindWord>,
-    /// Who may register; `closed` when absent.
+    /// Who may register, `closed` when absent: where the site's policy begins.
     registration: Option<RegistrationWord>,
     /// When a sandbox is deleted by itself; after 30 days when absent. Live sites have no end.
     expires_at: Option<Time>,

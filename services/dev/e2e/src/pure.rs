@@ -118,7 +118,7 @@ impl Pure {
     }
 
     fn build(name: &str, registration: Registration, policy: Policy, window: Window) -> Self {
-        let site = Site {
+        let site = Arc::new(Site {
             id: SITE,
             revision: 1,
             shard: SHARD,
@@ -128,7 +128,8 @@ impl Pure {
             status: SiteStatus::Active,
             policy,
             providers: Vec::new(),
-        };
+            notice: None,
+        });
         let row = OwnedShard {
             shard: SHARD,
             epoch: Epoch(1),
@@ -148,11 +149,11 @@ impl Pure {
         let home = Home::recover(&row, &Recovery::default(), limits_of_home, HashSet::new(), now);
         Self {
             now: Duration::ZERO,
-            host: Chance::default(),
+            host: Chance::at(Arc::clone(&site)),
             limits: limits(),
             home: home.expect("nothing is left of a shard that is new"),
-            sites: HashMap::from([(SITE, site.clone())]),
-            site: Arc::new(site),
+            sites: HashMap::from([(SITE, (*site).clone())]),
+            site,
             facts: Facts::default(),
             links: Vec::new(),
             stirred: BTreeSet::new(),

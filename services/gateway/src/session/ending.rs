@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use tmtp_contract::{Answer, Command, LoginRefusal};
+use tmtp_domain::SiteStatus;
 use tmtp_wire::Response;
 
 use super::frames::{push_frame, push_info, push_registered};
@@ -35,6 +36,13 @@ impl Session {
             }
             _ => return,
         };
+        // Suspended while this was on its way, to a home that had not heard of it yet.
+        if let Some(site) = t.host.site(self.site.id).filter(|site| site.status != SiteStatus::Active) {
+            self.replies.clear();
+            self.phase = Phase::Open { uid, node };
+            self.home.settle(t, seq, Vec::new(), &mut self.replies);
+            return self.evict(t, site.notice.as_deref());
+        }
         push_info(&mut self.replies, &ohi);
         if !ohi.is_empty() {
             self.presence = Some(Box::new(Presence::of(&ohi)));

@@ -76,9 +76,12 @@ impl Session {
         }
     }
 
-    /// The home has ended the session.
+    /// The home has ended the session, or says why it does not open it.
     pub fn close(&mut self, t: &mut Turn<'_>, opened: u64, reason: String) {
         if opened == self.home.opened() {
+            if matches!(self.phase, Phase::Opening(_)) {
+                t.host.count(Count::Refused(Reason::Login));
+            }
             self.expel(t, reason.into());
         }
     }

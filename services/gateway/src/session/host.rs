@@ -1,14 +1,17 @@
 //! What a session needs from outside and cannot make up itself. A session must reach the outside only through here,
 //! so that tests can replace all of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tmtp_contract::Envelope;
-use tmtp_domain::{BodyId, NodeSecret, ShardId, Uid};
+use tmtp_domain::{BodyId, NodeSecret, ShardId, Site, SiteId, Uid};
 use tmtp_wire::Op;
 
 /// Random values, shared budgets, counters and traces. Implementations must not block and must not lock a session.
 pub trait Host {
+    /// A site as it is now, if it is known.
+    fn site(&self, site: SiteId) -> Option<Arc<Site>>;
     /// A new user's name; 160 random bits.
     fn uid(&self) -> Uid;
     /// A new node's password; 200 random bits.

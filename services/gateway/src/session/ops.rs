@@ -1,8 +1,10 @@
 //! The operations with data, and those of groups and presence: what is checked here, in the protocol's order, before the
 //! home hears of a request.
 
+use std::borrow::Cow;
+
 use tmtp_contract::Command;
-use tmtp_domain::{GroupEdit, OhiAct, OhiItem};
+use tmtp_domain::{GroupEdit, OhiAct, OhiItem, PolicyRefusal};
 use tmtp_wire::{DataInfo, Op};
 
 use super::post::{
@@ -21,10 +23,9 @@ impl Session {
         message: DataInfo,
         raw: &[u8],
     ) {
-        let longest = message.len.max(note.map_or(0, |note| note.len));
-        if longest > t.limits.body_max {
+        if let Some(error) = self.too_large(t, note, message) {
             t.host.count(Count::Refused(Reason::TooLarge));
-            self.incoming = Some(Incoming::Refused { id, error: refused::BODY_TOO_LARGE });
+            self.incoming = Some(Incoming::Refused { id, error });
             return;
         }
         let part = |info: DataInfo| {
@@ -33,6 +34,23 @@ impl Session {
         };
         let (note, message) = (note.map(part), part(message));
         self.incoming = Some(Incoming::Post(Box::new(Post::new(id, demand, raw, note, message))));
+    }
+
+    /// Why the data of a post is too large, for this gateway or for the site. The home would say the latter, too, but only
+    /// after all of it has been stored.
+    fn too_large(
+        &self,
+        t: &Turn<'_>,
+        note: Option<DataInfo>,
+        message: DataInfo,
+    ) -> Option<Cow<'static, str>> {
+        let note = note.map_or(0, |note| note.len);
+        if message.len.max(note) > t.limits.body_max {
+            return Some(refused::BODY_TOO_LARGE.into());
+        }
+        let most = t.host.site(self.site.id)?.policy.posts.octets_max?;
+        let is_over = message.len.saturating_add(note) > most;
+        is_over.then(|| PolicyRefusal::PostOctets(most).to_string().into())
     }
 
     /// `data.len` counts note and message together; `head` and `sum` are the message's.

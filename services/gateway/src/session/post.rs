@@ -2,6 +2,8 @@
 //! one chunk under way at a time. It must never hold more than a chunk, one read of it, and a datahead that the home may
 //! have to look at, whatever was announced.
 
+use std::borrow::Cow;
+
 use aws_lc_rs::digest;
 use bytes::{Bytes, BytesMut};
 use tmtp_contract::{Body, BodyRef, Command, DataInfo, Digest};
@@ -32,7 +34,7 @@ pub enum Upload {
 /// A request whose data is arriving.
 pub enum Incoming {
     /// Its data is thrown away, and then its ack has this error.
-    Refused { id: String, error: &'static str },
+    Refused { id: String, error: Cow<'static, str> },
     /// A message for the recipients' devices.
     Post(Box<Post>),
     /// A short text.

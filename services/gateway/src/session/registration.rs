@@ -70,7 +70,7 @@ impl Session {
             None if self.site.requires_sign_in() && code.is_none() => {
                 self.quit(t, Reason::Login, quit::SIGN_IN);
             }
-            None => self.publish_registration(t, label, alias, Credentials { identity: None, code }),
+            None => self.publish_registration(t, label, alias, None, code),
         }
     }
 
@@ -88,7 +88,7 @@ impl Session {
         match std::mem::replace(&mut self.phase, Phase::Greeted) {
             Phase::SigningIn(asked) if identity.is_some() => {
                 let SigningIn { label, alias, code, .. } = *asked;
-                self.publish_registration(t, label, alias, Credentials { identity, code });
+                self.publish_registration(t, label, alias, identity, code);
             }
             Phase::SigningIn(_) => self.quit(t, Reason::Login, quit::SIGN_IN),
             other => self.phase = other,
@@ -101,10 +101,12 @@ impl Session {
         t: &mut Turn<'_>,
         label: String,
         alias: Option<String>,
-        credentials: Credentials,
+        identity: Option<Identity>,
+        code: Option<[u8; 32]>,
     ) {
         let (uid, secret) = (t.host.uid(), t.host.secret());
-        let credentials = (credentials != Credentials::default()).then(|| Box::new(credentials));
+        let has_any = identity.is_some() || code.is_some();
+        let credentials = has_any.then(|| Box::new(Credentials { identity, code, from: self.from }));
         let command = Command::Register { uid, secret: secret.hash(), label, alias, credentials };
         self.home.publish(t, command, Expect::Opening, 0, None);
         self.phase = Phase::Opening(Box::new(Opening::Register { uid, secret }));

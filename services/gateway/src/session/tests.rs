@@ -39,6 +39,8 @@ struct FakeHost {
     intake: Cell<Intake>,
     /// The streams hold nothing.
     taken: Cell<bool>,
+    /// The site as the directory has it.
+    site: RefCell<Arc<Site>>,
 }
 
 impl FakeHost {
@@ -57,6 +59,11 @@ impl FakeHost {
 }
 
 impl Host for FakeHost {
+    fn site(&self, id: SiteId) -> Option<Arc<Site>> {
+        let site = self.site.borrow();
+        (site.id == id).then(|| Arc::clone(&site))
+    }
+
     fn uid(&self) -> Uid {
         Uid([self.next(); 20])
     }
@@ -143,6 +150,7 @@ fn site() -> Arc<Site> {
         status: SiteStatus::Active,
         policy: tmtp_domain::Policy::default(),
         providers: Vec::new(),
+        notice: None,
     })
 }
 
@@ -186,6 +194,7 @@ impl Rig {
             counts: RefCell::default(),
             intake: Cell::new(Intake::All),
             taken: Cell::new(true),
+            site: RefCell::new(site()),
         };
         let session = Session::new(SessionId(9), site(), now + Duration::from_secs(5));
         Self { session, host, limits: limits(), now, published: Vec::new(), woken: false }

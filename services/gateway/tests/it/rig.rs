@@ -58,6 +58,7 @@ pub fn site(status: SiteStatus, revision: i64) -> Site {
         status,
         policy: tmtp_domain::Policy::default(),
         providers: Vec::new(),
+        notice: None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Commands: what gateways ask of a site's home worker.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tmtp_domain::{
@@ -290,6 +292,27 @@ pub struct Credentials {
     /// The hash of the code of an invite, unchecked.
     #[serde(rename = "c", default, with = "serde_bytes", skip_serializing_if = "Option::is_none")]
     pub code: Option<[u8; 32]>,
+    /// The address that the client has connected from, for the audit log.
+    #[serde(rename = "a", default, with = "address", skip_serializing_if = "Option::is_none")]
+    pub from: Option<IpAddr>,
+}
+
+/// An address as text. One that cannot be read is none: nobody is kept out for it.
+mod address {
+    use std::net::IpAddr;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(from: &Option<IpAddr>, to: S) -> Result<S::Ok, S::Error> {
+        match from {
+            Some(address) => to.collect_str(address),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<IpAddr>, D::Error> {
+        Ok(Option::<String>::deserialize(from)?.and_then(|text| text.parse().ok()))
+    }
 }
 
 impl Credentials {

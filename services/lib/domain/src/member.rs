@@ -60,6 +60,8 @@ pub struct Member {
     pub revoked: Vec<NodeNum>,
     /// What admins have set of it.
     pub flags: MemberFlags,
+    /// What it is told when it logs in while it is suspended, if there is something to tell.
+    pub notice: Option<String>,
 }
 
 /// What admins set of a single member.

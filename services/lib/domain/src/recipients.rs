@@ -154,6 +154,7 @@ mod tests {
             nodes: (1..=nodes).map(node).collect(),
             revoked: Vec::new(),
             flags: crate::MemberFlags::default(),
+            notice: None,
         }
     }
 

@@ -7,12 +7,13 @@ use aws_lc_rs::digest;
 use crate::{Policy, Provider, ShardId, SiteId};
 
 /// Who may register at a site.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Registration {
     /// Everybody who can connect.
     Open,
     /// Nobody.
+    #[default]
     Closed,
     /// Who has an invite.
     Invite,
@@ -99,7 +100,7 @@ pub struct Site {
     pub name: String,
     /// Host names (SNI) under which it is reached; lower case. A leading `*.` stands for one label.
     pub domains: Vec<String>,
-    /// Who may register.
+    /// Who may register. Part of the site's policy for its admins; here because gateways need it for each connection.
     pub registration: Registration,
     /// Whether it is served.
     pub status: SiteStatus,
@@ -109,6 +110,9 @@ pub struct Site {
     /// Whose sign-in tokens it takes, without the built-in issuer, which follows from the site.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub providers: Vec<Provider>,
+    /// What its members are told while it is suspended, if there is something to tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<String>,
 }
 
 impl Site {
@@ -174,6 +178,7 @@ mod tests {
             status: SiteStatus::Active,
             policy: Policy::default(),
             providers,
+            notice: None,
         }
     }
 

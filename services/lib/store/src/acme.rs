@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::Row;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgConnection, PgRow};
 use tmtp_domain::SiteId;
 use uuid::Uuid;
 
@@ -124,7 +124,8 @@ impl Store {
     }
 
     /// Adds the certificate that was issued for a domain, in the place of those that were issued for it before, and
-    /// says when it is due again. Nothing happens, and none is said, when the domain is not this owner's any more.
+    /// says when it is due again. The audit log has it, under the address `acme`. Nothing happens, and none is said, when the
+    /// domain is not this owner's any more.
     pub async fn acme_issued(
         &self,
         owner: Uuid,
@@ -147,15 +148,17 @@ impl Store {
         if kept.rows_affected() == 0 {
             return Ok(None);
         }
-        sqlx::query(
+        let replaced: Vec<String> = sqlx::query_scalar(
             "UPDATE site_certificate SET removed_at = now(), chain = '{}', sealed_key = ''
-             WHERE site_id = $1 AND source = 'acme' AND names = $2 AND removed_at IS NULL",
+             WHERE site_id = $1 AND source = 'acme' AND names = $2 AND removed_at IS NULL
+             RETURNING 'cert_' || certificate_id",
         )
         .bind(certificate.site.0)
         .bind(&certificate.names)
-        .execute(&mut *tx)
+        .fetch_all(&mut *tx)
         .await?;
         let record = insert(&mut tx, certificate).await?;
+        note_issued(&record, domain, &replaced, &mut tx).await?;
         tx.commit().await?;
         Ok(Some(record))
     }
@@ -272,6 +275,32 @@ impl AdminTx {
         let row = sqlx::query(query).bind(site.0).bind(name).fetch_optional(&mut *self.tx).await?;
         row.as_ref().map(domain).transpose()
     }
+}
+
+/// Adds to the audit log what an order has led to: nobody's key is behind it.
+async fn note_issued(
+    record: &CertificateRecord,
+    domain: &str,
+    replaced: &[String],
+    tx: &mut PgConnection,
+) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO audit (site_id, action, target, from_address, request_id, before, after)
+         VALUES ($1, 'certificate.issue', $2::text, 'acme', gen_random_uuid(),
+                 jsonb_build_object('domain', $3::text, 'certificates', $4::text[]),
+                 jsonb_build_object('domain', $3::text, 'certificates', ARRAY[$2::text], 'names', $5::text[],
+                                    'issuer', $6::text, 'not_after', to_timestamp($7 / 1000.0)))",
+    )
+    .bind(record.site.0)
+    .bind(format!("cert_{}", record.id))
+    .bind(domain)
+    .bind(replaced)
+    .bind(&record.names)
+    .bind(&record.issuer)
+    .bind(record.not_after)
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 fn domain(row: &PgRow) -> Result<AcmeDomain, Error> {

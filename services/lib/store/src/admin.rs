@@ -29,15 +29,15 @@ pub use invite::{InviteFilter, InviteRecord, Joined, NewInvite};
 pub use issuer::{IssuerKey, SignInCode};
 pub use job::{Hold, Job, JobEnd, JobFilter, JobState, NewJob, Progress, TakenJob};
 pub use key::{ApiKey, NewApiKey};
-pub use member::{DeviceRecord, DueResume, GroupPlace, GroupRecord, MemberFilter, MemberRecord};
+pub use member::{DeviceRecord, DueResume, ExternalId, GroupPlace, GroupRecord, MemberFilter, MemberRecord};
 pub use member_change::Suspension;
-pub(crate) use member_change::{change_member, see_nodes};
+pub(crate) use member_change::{change_member, drop_inbox, see_nodes};
 pub use policy::{PolicyEntry, PolicyRecord};
 pub use provider::ProviderRecord;
 pub use read::{Reader, Sights};
 pub use request::{Claim, SettledAnswer};
 pub(crate) use settled::settle_admin;
-pub use settled::{AdminRecord, SETTLED_BY_WORKER, Settled};
+pub use settled::{AdminRecord, SETTLED_BY_WORKER, Settled, WAITING};
 pub use site::{SiteChange, SiteFilter, SiteKind, SiteRecord, SiteTurn};
 pub use usage::UsageRecord;
 

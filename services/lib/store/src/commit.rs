@@ -2,6 +2,8 @@
 
 mod rows;
 
+use std::net::IpAddr;
+
 use sqlx::{Postgres, Row};
 use tmtp_domain::{Epoch, MemberStatus, Membership, MsgId, NodeNum, SecretHash, ShardId, SiteId, Uid};
 
@@ -174,6 +176,8 @@ pub enum Change {
     CodeGuessed {
         /// Where.
         site: SiteId,
+        /// The address that the client came from, if its gateway has said so.
+        from: Option<IpAddr>,
     },
     /// A member is gone with all that it had. Its rows are removed before others of the batch are written.
     MemberGone {

@@ -31,11 +31,11 @@ use migrations::MIGRATIONS;
 pub use acme::{AcmeDomain, AcmeEnableError, AcmeState};
 pub use admin::{
     AdminRecord, AdminTx, ApiKey, AuditEntry, AuditFilter, Claim, DeviceRecord, DueResume, Erasure,
-    GroupPlace, GroupRecord, Hold, Holdings, InviteFilter, InviteRecord, IssuerKey, Job, JobEnd, JobFilter,
-    JobState, Joined, MemberFilter, MemberRecord, NewApiKey, NewAudit, NewInvite, NewJob, PolicyEntry,
-    PolicyRecord, Progress, ProviderRecord, Reader, SETTLED_BY_WORKER, Settled, SettledAnswer, Sights,
-    SignInCode, SiteChange, SiteFilter, SiteHoldings, SiteKind, SiteRecord, SiteTurn, Suspension, TakenJob,
-    UsageRecord,
+    ExternalId, GroupPlace, GroupRecord, Hold, Holdings, InviteFilter, InviteRecord, IssuerKey, Job, JobEnd,
+    JobFilter, JobState, Joined, MemberFilter, MemberRecord, NewApiKey, NewAudit, NewInvite, NewJob,
+    PolicyEntry, PolicyRecord, Progress, ProviderRecord, Reader, SETTLED_BY_WORKER, Settled, SettledAnswer,
+    Sights, SignInCode, SiteChange, SiteFilter, SiteHoldings, SiteKind, SiteRecord, SiteTurn, Suspension,
+    TakenJob, UsageRecord, WAITING,
 };
 pub use body::StoredBody;
 pub use certificate::{CertificateRecord, CertificateSource, NewCertificate};

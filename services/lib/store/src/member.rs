@@ -19,7 +19,8 @@ impl Store {
         let uids: Vec<&[u8]> = wanted.iter().map(|(_, uid)| uid.0.as_slice()).collect();
         let rows = sqlx::query(
             "SELECT m.site_id, m.uid, m.status, n.num, n.secret, n.revoked_at IS NOT NULL,
-                    m.receive_only, m.away_text, (extract(epoch FROM m.away_until) * 1000)::bigint AS away_ms, m.away_delegate
+                    m.receive_only, m.away_text, (extract(epoch FROM m.away_until) * 1000)::bigint AS away_ms, m.away_delegate,
+                    m.suspended_notice
              FROM unnest($1::uuid[], $2::bytea[]) AS w (site_id, uid)
              JOIN member m ON m.site_id = w.site_id AND m.uid = w.uid
              JOIN node n ON n.site_id = m.site_id AND n.uid = m.uid
@@ -42,8 +43,9 @@ impl Store {
             if members.last().is_none_or(|(last, member)| *last != site || member.uid != id) {
                 let status = row.try_get::<&str, _>(2)?.parse::<MemberStatus>().map_err(Error::Unreadable)?;
                 let flags = member_flags(&row)?;
-                members
-                    .push((site, Member { uid: id, status, nodes: Vec::new(), revoked: Vec::new(), flags }));
+                let notice = row.try_get("suspended_notice")?;
+                let nodes = Vec::new();
+                members.push((site, Member { uid: id, status, nodes, revoked: Vec::new(), flags, notice }));
             }
             let is_revoked: bool = row.try_get(5)?;
             match members.last_mut() {

@@ -1,9 +1,10 @@
 //! What a registration needs to know and leaves behind: invites, who members are elsewhere, used tokens.
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 
 use sqlx::postgres::PgRow;
-use sqlx::{Postgres, Row, Transaction};
+use sqlx::{Connection as _, Postgres, Row, Transaction};
 use tmtp_domain::{Identity, Invite, InviteId, InviteRef, SiteId, Uid};
 use uuid::Uuid;
 
@@ -24,6 +25,8 @@ pub struct Joining {
     pub invite: Option<(InviteId, bool)>,
     /// With which sign-in.
     pub identity: Option<Identity>,
+    /// The address that the client came from, if its gateway has said so.
+    pub from: Option<IpAddr>,
 }
 
 impl Store {
@@ -109,24 +112,30 @@ impl Store {
     }
 }
 
-/// Uses the invite up, and notes who the member is elsewhere and that the token was used. An invite that was revoked or
-/// erased since it was looked at was used before that.
+/// Uses the invite up, gives the member the external id that the invite has for it, and notes who the member is elsewhere
+/// and that the token was used. An invite that was revoked or erased since it was looked at was used before that.
 pub(crate) async fn join(joining: &Joining, tx: &mut Transaction<'static, Postgres>) -> Result<(), Error> {
-    let Joining { site, uid, invite, identity } = joining;
+    let Joining { site, uid, invite, identity, from: _ } = joining;
     if let Some((invite, waits)) = invite {
-        sqlx::query(
+        let external_id: Option<Option<String>> = sqlx::query_scalar(
             "WITH used AS (
                  UPDATE invite SET pending = pending + $4::int, completed = completed + 1 - $4::int
-                 WHERE site_id = $1 AND invite_id = $2 RETURNING 1)
-             INSERT INTO invite_use (site_id, invite_id, uid, state)
-             SELECT $1, $2, $3, CASE $4::int WHEN 1 THEN 'pending' ELSE 'completed' END FROM used",
+                 WHERE site_id = $1 AND invite_id = $2
+                 RETURNING CASE WHEN max_uses = 1 AND octet_length(external_id) <= 255 THEN external_id END AS external_id),
+             noted AS (
+                 INSERT INTO invite_use (site_id, invite_id, uid, state)
+                 SELECT $1, $2, $3, CASE $4::int WHEN 1 THEN 'pending' ELSE 'completed' END FROM used)
+             SELECT external_id FROM used",
         )
         .bind(site.0)
         .bind(invite.0)
         .bind(uid.0.as_slice())
         .bind(i32::from(*waits))
-        .execute(&mut **tx)
+        .fetch_optional(&mut **tx)
         .await?;
+        if let Some(external_id) = external_id.flatten() {
+            name_member(joining, *invite, &external_id, tx).await?;
+        }
     }
     if let Some(identity) = identity {
         sqlx::query(
@@ -147,17 +156,66 @@ pub(crate) async fn join(joining: &Joining, tx: &mut Transaction<'static, Postgr
     Ok(())
 }
 
+/// Gives a new member the external id of its invite. Where another member has it, the person is let in without: the admin
+/// who made the invite has to sort that out, and finds it in the audit log.
+async fn name_member(
+    joining: &Joining,
+    invite: InviteId,
+    external_id: &str,
+    tx: &mut Transaction<'static, Postgres>,
+) -> Result<(), Error> {
+    // An admin may give it to somebody else at this moment: only the index knows, and what it refuses must not cost the
+    // batch.
+    let mut attempt = tx.begin().await?;
+    let named = sqlx::query("UPDATE member SET external_id = $3 WHERE site_id = $1 AND uid = $2")
+        .bind(joining.site.0)
+        .bind(joining.uid.0.as_slice())
+        .bind(external_id)
+        .execute(&mut *attempt)
+        .await;
+    match named {
+        Ok(_) => Ok(attempt.commit().await?),
+        Err(sqlx::Error::Database(cause)) if cause.is_unique_violation() => {
+            attempt.rollback().await?;
+            sqlx::query(
+                "INSERT INTO audit (site_id, action, target, from_address, request_id, after)
+                 VALUES ($1, 'member.external_id_taken', $2, $3, gen_random_uuid(),
+                         jsonb_build_object('invite', $4::text))",
+            )
+            .bind(joining.site.0)
+            .bind(joining.uid.to_string())
+            .bind(address(joining.from))
+            .bind(format!("inv_{invite}"))
+            .execute(&mut **tx)
+            .await?;
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Notes that somebody came with the code of an invite that does not exist. Not the code: it may be a mistyped good one.
-pub(crate) async fn note_guess(site: SiteId, tx: &mut Transaction<'static, Postgres>) -> Result<(), Error> {
+/// `from` is where the client came from.
+pub(crate) async fn note_guess(
+    site: SiteId,
+    from: Option<IpAddr>,
+    tx: &mut Transaction<'static, Postgres>,
+) -> Result<(), Error> {
     sqlx::query(
         "INSERT INTO audit (site_id, action, target, from_address, request_id)
-         VALUES ($1, 'invite.code_failed', $2, 'register', gen_random_uuid())",
+         VALUES ($1, 'invite.code_failed', $2, $3, gen_random_uuid())",
     )
     .bind(site.0)
     .bind(site.to_string())
+    .bind(address(from))
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+/// An address as the audit log has it. Gateways of the release before do not say it.
+fn address(from: Option<IpAddr>) -> String {
+    from.map_or_else(|| "register".to_owned(), |from| from.to_string())
 }
 
 fn places(rows: &[PgRow]) -> Result<Vec<usize>, Error> {

@@ -23,7 +23,7 @@ pub struct CreateSite {
 /// Why a site was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateSiteError {
-    /// Another site has this domain.
+    /// Another site has this domain, or one that covers it or that it covers.
     #[error("a domain of this list belongs to another site")]
     DomainTaken,
     /// The database did not take it.
@@ -37,7 +37,8 @@ macro_rules! columns {
         "SELECT s.site_id, s.shard_id, s.revision, s.name, s.registration, s.status, s.policy::text,
                 ARRAY(SELECT domain FROM site_domain d WHERE d.site_id = s.site_id ORDER BY domain) AS domains,
                 ARRAY(SELECT p.config::text FROM oidc_provider p WHERE p.site_id = s.site_id
-                      ORDER BY p.created_at, p.provider_id) AS providers
+                      ORDER BY p.created_at, p.provider_id) AS providers,
+                CASE WHEN s.status = 'suspended' THEN s.suspended_notice END AS notice
          FROM site s "
     };
 }
@@ -94,7 +95,7 @@ async fn sites(from: impl PgExecutor<'_>, ids: &[SiteId]) -> Result<Vec<Site>, E
     rows.iter().map(site).collect()
 }
 
-/// Writes the rows of a new site.
+/// Writes the rows of a new site. Who may register becomes part of its policy, and the first entry of its history.
 pub(crate) async fn insert_site(
     connection: &mut PgConnection,
     site: &CreateSite,
@@ -103,31 +104,42 @@ pub(crate) async fn insert_site(
 ) -> Result<ShardId, CreateSiteError> {
     let shard = shard_of(site.id, shards);
     let domains: Vec<String> = site.domains.iter().map(|domain| domain.to_lowercase()).collect();
-    sqlx::query("INSERT INTO site (site_id, shard_id, name, registration, kind) VALUES ($1, $2, $3, $4, $5)")
-        .bind(site.id.0)
-        .bind(shard.0.cast_signed())
-        .bind(&site.name)
-        .bind(site.registration.as_str())
-        .bind(kind)
-        .execute(&mut *connection)
-        .await
-        .map_err(Error::from)?;
+    sqlx::query(
+        "WITH made AS (
+             INSERT INTO site (site_id, shard_id, name, registration, kind) VALUES ($1, $2, $3, $4, $5)
+             RETURNING site_id, policy)
+         INSERT INTO site_policy_history (site_id, version, policy)
+         SELECT site_id, 0, policy FROM made WHERE policy <> '{}'",
+    )
+    .bind(site.id.0)
+    .bind(shard.0.cast_signed())
+    .bind(&site.name)
+    .bind(site.registration.as_str())
+    .bind(kind)
+    .execute(&mut *connection)
+    .await
+    .map_err(Error::from)?;
     insert_domains(connection, site.id, &domains).await?;
     Ok(shard)
 }
 
-/// Writes host names of a site, in lower case.
+/// Writes host names of a site, in lower case. None may be another site's, nor lie under a wildcard of another site or be
+/// the wildcard above a name of it: the schema sees to that, also between transactions that run at the same time.
 pub(crate) async fn insert_domains(
     connection: &mut PgConnection,
     site: SiteId,
     domains: &[String],
 ) -> Result<(), CreateSiteError> {
-    let inserted =
-        sqlx::query("INSERT INTO site_domain (site_id, domain) SELECT $1, * FROM unnest($2::text[])")
-            .bind(site.0)
-            .bind(domains)
-            .execute(connection)
-            .await;
+    // All in one order, wildcards first, so that two sites that are made at the same time do not wait for each other.
+    let inserted = sqlx::query(
+        "INSERT INTO site_domain (site_id, domain)
+         SELECT $1, d.domain FROM unnest($2::text[]) AS d (domain)
+         ORDER BY substr(d.domain, strpos(d.domain, '.')) COLLATE \"C\", d.domain COLLATE \"C\"",
+    )
+    .bind(site.0)
+    .bind(domains)
+    .execute(connection)
+    .await;
     match inserted {
         Ok(_) => Ok(()),
         Err(sqlx::Error::Database(cause)) if cause.is_unique_violation() => Err(CreateSiteError::DomainTaken),
@@ -149,6 +161,7 @@ fn site(row: &PgRow) -> Result<Site, Error> {
         policy: serde_json::from_str(&parse("policy")?)
             .map_err(|error| Error::Unreadable(error.to_string()))?,
         providers: providers.iter().filter_map(|config| provider(config)).collect(),
+        notice: row.try_get("notice")?,
     })
 }
 

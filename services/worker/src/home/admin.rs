@@ -135,8 +135,9 @@ impl Home {
             AdminChange::SiteChanged => Ok(self.site_changed(site, world)),
             AdminChange::MemberStatus { uid, status } => self.member_status(site, *uid, *status),
             AdminChange::Suspend { uid, reason, notice, until } => {
-                let suspension = Suspension { reason: reason.clone(), until: *until, by: request.once.key };
-                self.suspend(site, *uid, suspension, notice.as_deref())
+                let (reason, notice) = (reason.clone(), notice.clone());
+                let suspension = Suspension { reason, notice, until: *until, by: request.once.key };
+                self.suspend(site, *uid, suspension)
             }
             AdminChange::Decide { uid, admits: true, names, groups } => {
                 self.admit(call, *uid, names.first(), groups, world)
@@ -168,9 +169,10 @@ impl Home {
 
     /// The engine has read the site anew.
     fn site_changed(&mut self, site: SiteId, world: &World<'_>) -> Changed {
-        let served = world.sites.get(&site).is_some_and(|site| site.status == SiteStatus::Active);
-        if !served {
-            self.close_sessions(|node| node.site == site, SITE_SUSPENDED);
+        let place = world.sites.get(&site);
+        if place.is_none_or(|site| site.status != SiteStatus::Active) {
+            let notice = place.and_then(|site| site.notice.as_deref());
+            self.close_sessions(|node| node.site == site, notice.unwrap_or(SITE_SUSPENDED));
         }
         Changed::nothing(AdminOutcome::Site)
     }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use tmtp_contract::{Answer, Attach, Command, Content, Envelope, Event, LoginRefusal};
-use tmtp_domain::{Epoch, GatewayId, MemberStatus, SecretHash, SessionId, SiteStatus, Uid};
+use tmtp_domain::{Epoch, GatewayId, Member, MemberStatus, SecretHash, SessionId, Site, SiteStatus, Uid};
 use tmtp_store::Change;
 
 use super::decide::Call;
@@ -28,12 +28,14 @@ impl Home {
     }
 
     fn login(&mut self, call: Call, uid: Uid, secret: SecretHash, trace: Option<String>, world: &World<'_>) {
-        let active = world.sites.get(&call.site).is_some_and(|site| site.status == SiteStatus::Active);
-        let member =
-            self.members.get(&(call.site, uid)).filter(|m| active && m.status == MemberStatus::Active);
-        let Some(num) = member.and_then(|member| member.node_by_secret(&secret)) else {
+        let member = self.members.get(&(call.site, uid));
+        // Only who knows uid and password hears more than that the login failed.
+        let Some((member, num)) = member.and_then(|m| Some((m, m.node_by_secret(&secret)?))) else {
             return self.answer(call, Answer::NotLoggedIn(LoginRefusal::Failed));
         };
+        if let Err(notice) = may_be_served(member, world.sites.get(&call.site)) {
+            return self.keep_out(call, notice);
+        }
         let node = NodeKey { site: call.site, uid, node: num };
         match self.occupied.get(&node) {
             Some(other) if *other != call.from => {
@@ -59,6 +61,16 @@ impl Home {
             let (msg_id, posted) = self.post_message(call, node, Content::Login, Payload::empty(), owed);
             self.remember_request(key, msg_id, posted);
         }
+    }
+
+    /// Says no to a login. A notice goes before the answer, as the end of the session that there would be: it is the first
+    /// of them that ends the link, and every gateway knows it.
+    fn keep_out(&mut self, call: Call, notice: Option<String>) {
+        if let Some(reason) = notice {
+            let event = Event::Close { session: call.from.1, opened: call.seq, reason };
+            self.outbox.answers.push((call.from.0, event));
+        }
+        self.answer(call, Answer::NotLoggedIn(LoginRefusal::Failed));
     }
 
     fn attach(&mut self, call: Call, attach: &Attach) {
@@ -195,5 +207,18 @@ impl Home {
         let before = self.deferred.len();
         self.deferred.retain(|(from, login)| (*from, login.session) != call.from || login.seq >= call.seq);
         self.deferred.len() < before
+    }
+}
+
+/// Whether a member who has shown its password may come in; else what it is told, if there is more to tell than that the
+/// login failed.
+fn may_be_served(member: &Member, site: Option<&Site>) -> Result<(), Option<String>> {
+    match (site.map(|site| (site.status, &site.notice)), member.status) {
+        (Some((SiteStatus::Active, _)), MemberStatus::Active) => Ok(()),
+        (Some((SiteStatus::Suspended, notice)), MemberStatus::Active | MemberStatus::Suspended) => {
+            Err(notice.clone())
+        }
+        (Some((SiteStatus::Active, _)), MemberStatus::Suspended) => Err(member.notice.clone()),
+        _ => Err(None),
     }
 }

@@ -10,7 +10,7 @@ mod lately;
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 
-use tmtp_contract::{Command, DataInfo, Digest, Envelope};
+use tmtp_contract::{Command, Digest, Envelope};
 use tmtp_domain::policy::{Allowed, SenderTruth, skeletons};
 use tmtp_domain::{
     Alias, GatewayId, GroupEdit, GroupStatus, NameHolder, OhiAct, Policy, PolicyRefusal, Refusal, Site,
@@ -60,13 +60,17 @@ impl Home {
         }
         if !policy.names.lookalikes {
             let chosen = match command {
-                Command::Register { alias, .. } => alias.as_deref(),
-                Command::NewAlias { alias, .. } => Some(alias.as_str()),
-                Command::GroupInvite { gid, .. } => Some(gid.as_str()),
-                _ => None,
+                Command::Register { alias, credentials, .. } => {
+                    let identity =
+                        credentials.as_deref().and_then(|credentials| credentials.identity.as_ref());
+                    [alias.as_deref(), identity.and_then(|identity| identity.alias.as_deref())]
+                }
+                Command::NewAlias { alias, .. } => [Some(alias.as_str()), None],
+                Command::GroupInvite { gid, .. } => [Some(gid.as_str()), None],
+                _ => [None, None],
             };
-            let looks = chosen.filter(|name| Alias::parse(name).is_ok()).map(skeletons);
-            wanted.looks.extend(looks.into_iter().flatten().map(|look| (site, look)));
+            let names = chosen.into_iter().flatten().filter(|name| Alias::parse(name).is_ok());
+            wanted.looks.extend(names.flat_map(skeletons).map(|look| (site, look)));
         }
         let Some(sender) = self.sender(from, envelope, facts) else { return };
         if policy.posts.sender_truth != SenderTruth::Off {
@@ -119,6 +123,7 @@ impl Home {
         if (policy.is_default() && !only_receives) || self.has_succeeded(call, node, command) {
             return Ok(Vec::new());
         }
+        check_octets(policy, command)?;
         if only_receives || (sends && policy.members.receive_only.contains(&node.uid.to_string())) {
             return Err(PolicyRefusal::ReceiveOnly.into());
         }
@@ -137,17 +142,16 @@ impl Home {
         world: &World<'_>,
     ) -> Result<(), Refusal> {
         match command {
-            Command::Post { recipients, data, .. } => {
+            Command::Post { recipients, .. } => {
                 self.check_data(call.site, node.uid, policy, command, world)?;
-                self.check_post(call, node, policy, recipients.len(), &[data])
+                self.check_post(call, node, policy, recipients.len())
             }
-            Command::PostNotify { recipients, note_recipients, data, note, .. } => {
+            Command::PostNotify { recipients, note_recipients, .. } => {
                 if !policy.posts.forwarding {
                     return Err(PolicyRefusal::Forwarding.into());
                 }
                 self.check_data(call.site, node.uid, policy, command, world)?;
-                let count = recipients.len() + note_recipients.len();
-                self.check_post(call, node, policy, count, &[data, note])
+                self.check_post(call, node, policy, recipients.len() + note_recipients.len())
             }
             Command::Ping { to, .. } => self.check_ping(call, node, policy, to, world),
             Command::GroupInvite { gid, .. } => self.check_invite(call.site, node.uid, policy, gid, world),
@@ -214,19 +218,12 @@ impl Home {
         node: NodeKey,
         policy: &Policy,
         recipients: usize,
-        data: &[&DataInfo],
     ) -> Result<(), Refusal> {
         let posts = &policy.posts;
         if let Some(most) = posts.recipients_max
             && u32::try_from(recipients).is_ok_and(|count| count > most)
         {
             return Err(PolicyRefusal::Recipients(most).into());
-        }
-        let octets = data.iter().fold(0_u64, |sum, part| sum.saturating_add(part.len));
-        if let Some(most) = posts.octets_max
-            && octets > most
-        {
-            return Err(PolicyRefusal::PostOctets(most).into());
         }
         match posts.per_minute {
             Some(most) if !self.lately.posts.take(node, call.now.nanos, most, MINUTE) => {
@@ -303,6 +300,16 @@ pub(super) fn correct_sender(node: NodeKey, command: &mut Command, world: &World
     let truth = world.sites.get(&node.site).map(|site| site.policy.posts.sender_truth);
     if truth == Some(SenderTruth::Correct) {
         correct(node.site, node.uid, command, world);
+    }
+}
+
+/// Whether a post is small enough. Before everything else, because gateways see to it before the data comes; here it is for
+/// those that have not heard of the limit yet.
+fn check_octets(policy: &Policy, command: &Command) -> Result<(), PolicyRefusal> {
+    let octets = parts(command).iter().fold(0_u64, |sum, part| sum.saturating_add(part.info.len));
+    match policy.posts.octets_max {
+        Some(most) if octets > most => Err(PolicyRefusal::PostOctets(most)),
+        _ => Ok(()),
     }
 }
 

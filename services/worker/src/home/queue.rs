@@ -123,6 +123,13 @@ impl Home {
         }
     }
 
+    /// How much more waits for a node than its rows say; less than 0 when it has acked more of them.
+    pub(super) fn not_in_rows(&self, key: NodeKey) -> i64 {
+        let len = |len: usize| i64::try_from(len).unwrap_or(i64::MAX);
+        let queued = self.queues.get(&key).map_or(0, |queue| len(queue.len()));
+        queued - self.row_acks.get(&key).map_or(0, |acked| len(acked.len()))
+    }
+
     /// A node's ack of a message that is in rows; the next spill removes the row.
     pub(super) fn ack_row(&mut self, key: NodeKey, id: MsgId) {
         if self.row_acks.entry(key).or_default().insert(id) {

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use tmtp_contract::{Answer, Command, Credentials, Envelope, LoginRefusal, NewPlace};
 use tmtp_domain::policy::Recent;
 use tmtp_domain::{
-    Invite, Member, MemberFlags, MemberStatus, NameHolder, Node, NodeNum, RegistrationRefusal, SecretHash,
-    SiteId, SiteStatus, Ticket, Uid, admit,
+    Invite, Member, MemberFlags, MemberStatus, NameHolder, Node, NodeNum, Refusal, RegistrationRefusal,
+    SecretHash, SiteId, SiteStatus, Ticket, Uid, admit,
 };
 use tmtp_store::{Change, Joining};
 
@@ -139,7 +139,7 @@ impl Home {
         let nodes = vec![Node { num: FIRST, secret: *secret }];
         self.members.insert(
             (site, uid),
-            Member { uid, status, nodes, revoked: Vec::new(), flags: MemberFlags::default() },
+            Member { uid, status, nodes, revoked: Vec::new(), flags: MemberFlags::default(), notice: None },
         );
         let node = Change::Node { site, uid, num: FIRST, secret: *secret, label: label.clone() };
         self.changes.splice(before..before, [Change::Member { site, uid }, node]);
@@ -165,7 +165,7 @@ impl Home {
     ) -> Result<(MemberStatus, Option<Invite>), LoginRefusal> {
         let place = world.sites.get(&call.site).filter(|site| site.status == SiteStatus::Active);
         let place = place.ok_or(LoginRefusal::RegistrationClosed)?;
-        let Credentials { identity, code } = &asked.credentials;
+        let Credentials { identity, code, from } = &asked.credentials;
         if code.is_some() && self.guesses.are_blocked(place.id, call.now.nanos) {
             return Err(LoginRefusal::Invite);
         }
@@ -187,7 +187,7 @@ impl Home {
         let admitted = admit(place.registration, ticket, call.now.millis());
         if admitted == Err(RegistrationRefusal::Invite) && code.is_some() && invite.is_none() {
             self.guesses.failed(place.id, call.now.nanos);
-            self.changes.push(Change::CodeGuessed { site: place.id });
+            self.changes.push(Change::CodeGuessed { site: place.id, from: *from });
         }
         match admitted {
             Ok(status) => Ok((status, invite.cloned())),
@@ -198,7 +198,8 @@ impl Home {
         }
     }
 
-    /// Gives the user the alias, or says why not. One that an admin has chosen need not please the policy.
+    /// Gives the user the alias, or says why not. One that an admin has chosen need not please the policy; one of a sign-in
+    /// is what the person calls itself there, and has to.
     fn take_alias(
         &mut self,
         site: SiteId,
@@ -206,11 +207,14 @@ impl Home {
         alias: &WantedAlias,
         world: &mut World<'_>,
     ) -> Option<String> {
-        let taken = match alias {
-            WantedAlias::Given(alias) => self.claim_alias(site, uid, alias, world),
-            WantedAlias::Asked(alias) => self.choose_alias(site, uid, alias, world),
-        };
-        taken.err().map(|refusal| refusal.to_string())
+        match alias {
+            WantedAlias::Given(alias) => self.claim_alias(site, uid, alias, world).err().map(said),
+            WantedAlias::Claimed(alias) => {
+                let refused = self.choose_alias(site, uid, alias, world).err();
+                refused.map(|refusal| format!("alias {alias} of your sign-in is not taken: {refusal}"))
+            }
+            WantedAlias::Asked(alias) => self.choose_alias(site, uid, alias, world).err().map(said),
+        }
     }
 
     /// Writes down that the invite and the token are used, for the rest of this batch, too.
@@ -244,6 +248,7 @@ impl Home {
             uid: asked.uid,
             invite: invite.map(|invite| (invite.usage.id, waits)),
             identity: credentials.identity.clone(),
+            from: credentials.from,
         })));
     }
 
@@ -268,10 +273,17 @@ impl Home {
     }
 }
 
+/// The text of a refusal.
+fn said(refusal: Refusal) -> String {
+    refusal.to_string()
+}
+
 /// An alias that a new user is to have.
 enum WantedAlias {
-    /// The invite or the sign-in says so.
+    /// The invite says so: an admin has chosen it.
     Given(String),
+    /// The sign-in says so, whatever the client asks for.
+    Claimed(String),
     /// The client asks for it.
     Asked(String),
 }
@@ -279,7 +291,7 @@ enum WantedAlias {
 impl WantedAlias {
     fn into_text(self) -> String {
         match self {
-            Self::Given(text) | Self::Asked(text) => text,
+            Self::Given(text) | Self::Claimed(text) | Self::Asked(text) => text,
         }
     }
 }
@@ -289,7 +301,7 @@ fn wanted_alias(asked: &Registering, invite: Option<&Invite>) -> Option<WantedAl
     let signed_in = asked.credentials.identity.as_ref();
     let given = invite.and_then(|invite| invite.alias.clone());
     given
-        .or_else(|| signed_in.and_then(|identity| identity.alias.clone()))
         .map(WantedAlias::Given)
+        .or_else(|| signed_in.and_then(|identity| identity.alias.clone()).map(WantedAlias::Claimed))
         .or_else(|| asked.alias.clone().map(WantedAlias::Asked))
 }

@@ -1,8 +1,8 @@
 //! Changes of admins: decided in order with members' requests, once each, and with their audit entry.
 
 use tmtp_contract::{
-    AdminAnswer, AdminChange, AdminOutcome, AdminRefusal, AdminRequest, AuditNote, Command, Envelope, Event,
-    LoginRefusal, Once,
+    AdminAnswer, AdminChange, AdminOutcome, AdminRefusal, AdminRequest, Answer, AuditNote, Command, Envelope,
+    Event, LoginRefusal, Once,
 };
 use tmtp_domain::{GatewayId, KeyId, MemberStatus, NodeNum, RequestId, SessionId, SiteStatus, Uid};
 use tmtp_store::{AdminRecord, Change};
@@ -147,6 +147,12 @@ fn a_disconnected_node_is_free() {
     assert_eq!(answer(&told), AdminAnswer::Done { outcome: AdminOutcome::Closed { sessions: 1 } });
     rig.log_in((G2, 1), ANN, 2);
     assert_eq!(rig.run((G2, 2), login(ANN, 1)).not_logged_in(), LoginRefusal::AlreadyConnected);
+    ask(&mut rig, request("b", AdminChange::Disconnect { uid: ANN, node: None }));
+    let noted = records(&rig);
+    let noted: Vec<_> =
+        noted.iter().map(|record| (record.before.as_deref(), record.after.as_deref())).collect();
+    let nobody = Some(r#"{"online":[]}"#);
+    assert_eq!(noted, [(Some(r#"{"online":[2]}"#), nobody), (Some(r#"{"online":[1,2]}"#), nobody)]);
 }
 
 /// Goal: the sessions of a site that is not served any more are closed, and no others; method: two sites with the same
@@ -162,6 +168,98 @@ fn a_suspended_site_closes_its_sessions() {
     assert_eq!(closed(&told), [], "still served");
     rig.sites.get_mut(&HERE).unwrap().status = SiteStatus::Suspended;
     let told = ask(&mut rig, request("b", AdminChange::SiteChanged));
-    assert_eq!(closed(&told), [(G1, 1)]);
+    assert_eq!((closed(&told), reasons(&told)), (vec![(G1, 1)], vec!["site suspended".to_owned()]));
     assert_eq!(rig.home.sessions(), 1);
+}
+
+/// What those were told whose sessions were closed.
+fn reasons(told: &Told) -> Vec<String> {
+    let reason = |(_, event): &(GatewayId, Event)| match event {
+        Event::Close { reason, .. } => Some(reason.clone()),
+        _ => None,
+    };
+    told.0.pushes.iter().filter_map(reason).collect()
+}
+
+/// What somebody hears whose login fails; `None` for no more than that.
+#[track_caller]
+fn heard(told: &Told, who: (GatewayId, u64)) -> Option<String> {
+    let failed = |event: &Event| {
+        matches!(event, Event::Answer { answer: Answer::NotLoggedIn(LoginRefusal::Failed), .. })
+    };
+    match &told.0.answers[..] {
+        [(_, answer)] if failed(answer) => None,
+        // The first of them ends the link, if it is for the session that is being opened.
+        [(gateway, Event::Close { session, opened: 1, reason }), (_, answer)] if failed(answer) => {
+            assert_eq!((*gateway, session.0), who);
+            Some(reason.clone())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Goal: members hear why their site is suspended, at once and when they log in, and nobody else does; method: a session
+/// that is closed, then logins with the right password, with a wrong one, of nobody, and of somebody who is deactivated;
+/// then the site is deleted, and is back.
+#[test]
+fn a_sites_notice_is_told() {
+    let mut rig = Rig::new();
+    rig.log_in((G1, 1), ANN, 1);
+    let change = AdminChange::MemberStatus { uid: BEN, status: MemberStatus::Deactivated };
+    ask(&mut rig, request("a", change));
+    let site = rig.sites.get_mut(&HERE).unwrap();
+    (site.status, site.notice) = (SiteStatus::Suspended, Some("back on Monday".into()));
+    let told = ask(&mut rig, request("b", AdminChange::SiteChanged));
+    assert_eq!((closed(&told), reasons(&told)), (vec![(G1, 1)], vec!["back on Monday".to_owned()]));
+    for (n, command, expected) in [
+        (2, login(ANN, 1), Some("back on Monday".to_owned())),
+        (3, login(ANN, 2), None),
+        (4, login(NOBODY, 1), None),
+        (5, login(BEN, 1), None),
+    ] {
+        let told = rig.run((G1, n), command);
+        assert_eq!(heard(&told, (G1, n)), expected, "{n}");
+    }
+    assert_eq!(rig.home.sessions(), 0);
+    rig.sites.get_mut(&HERE).unwrap().status = SiteStatus::Deleted;
+    let told = rig.run((G1, 6), login(ANN, 1));
+    assert_eq!(heard(&told, (G1, 6)), None);
+    let site = rig.sites.get_mut(&HERE).unwrap();
+    (site.status, site.notice) = (SiteStatus::Active, None);
+    rig.log_in((G1, 7), ANN, 1);
+}
+
+/// Goal: a suspended member hears why whenever it logs in with its password, also at another worker, and nobody else does;
+/// without a notice it hears that the login failed, and nothing of it is left when it is back. Method: all of that.
+#[test]
+fn a_members_notice_is_told() {
+    let mut rig = Rig::new();
+    let suspend = |notice: Option<&str>| AdminChange::Suspend {
+        uid: ANN,
+        reason: "r".into(),
+        notice: notice.map(str::to_owned),
+        until: None,
+    };
+    let resume = || AdminChange::MemberStatus { uid: ANN, status: MemberStatus::Active };
+    ask(&mut rig, request("a", suspend(Some("call us"))));
+    for (n, command, expected) in [
+        (1, login(ANN, 1), Some("call us".to_owned())),
+        (2, login(ANN, 2), None),
+        (3, login(NOBODY, 1), None),
+    ] {
+        let told = rig.run((G1, n), command);
+        assert_eq!(heard(&told, (G1, n)), expected, "{n}");
+    }
+    let kept = |change: &Change| matches!(change, Change::Suspended { suspension, .. } if suspension.notice.as_deref() == Some("call us"));
+    assert!(rig.commits.iter().flat_map(|commit| &commit.changes).any(kept));
+    assert!(records(&rig)[0].after.as_ref().unwrap().contains("call us"));
+    ask(&mut rig, request("b", suspend(None)));
+    let told = rig.run((G1, 4), login(ANN, 1));
+    assert_eq!(heard(&told, (G1, 4)), None);
+    ask(&mut rig, request("c", suspend(Some("call us"))));
+    ask(&mut rig, request("d", resume()));
+    rig.log_in((G1, 5), ANN, 1);
+    ask(&mut rig, request("e", AdminChange::MemberStatus { uid: ANN, status: MemberStatus::Suspended }));
+    let told = rig.run((G1, 6), login(ANN, 1));
+    assert_eq!(heard(&told, (G1, 6)), None);
 }

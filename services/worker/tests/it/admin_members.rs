@@ -1,7 +1,8 @@
 //! What admins do about members, devices, names and groups.
 
+use serde_json::json;
 use tmtp_contract::{AdminAnswer, AdminChange, AdminOutcome, AdminRefusal, Content, LoginRefusal, NewPlace};
-use tmtp_domain::{GroupAct, Member, MemberStatus, NameHolder, Node, NodeNum};
+use tmtp_domain::{GroupAct, Member, MemberStatus, NameHolder, Node, NodeNum, Uid};
 use tmtp_store::Change;
 
 use crate::admin::{ADMIN, NOBODY, answer, ask, closed, enveloped, records, request};
@@ -58,6 +59,10 @@ fn a_dropped_queue_is_forgotten() {
     assert_eq!((outcome, closed(&told)), (AdminOutcome::Changed, vec![(G1, 2)]));
     assert_eq!((rig.rows(BEN, 1), rig.rows(BEN, 2)), (0, others), "only the one node's rows");
     assert!(rig.home.spill(rig.now).unwrap().acks.is_empty(), "an ack of a row that is gone");
+    let noted = records(&rig)[0];
+    // One in memory, and one fewer than there are rows: the store adds those.
+    assert_eq!(noted.before.as_deref(), Some(r#"{"node":1,"waiting":0}"#));
+    assert_eq!(noted.after.as_deref(), Some(r#"{"node":1,"waiting":0}"#));
     let told = rig.run((G2, 1), login(BEN, 1));
     let contents = told.contents((G2, 1));
     assert!(contents.iter().all(|content| *content == Content::Login), "{contents:?}");
@@ -175,6 +180,7 @@ fn who_waits_is_decided_about() {
             nodes,
             revoked: Vec::new(),
             flags: tmtp_domain::MemberFlags::default(),
+            notice: None,
         };
         rig.home.learn(HERE, member);
         rig.facts.names.insert((HERE, alias.into()), NameHolder::Member(uid));
@@ -302,6 +308,26 @@ fn groups_are_made_and_changed() {
     assert_eq!(told.contents((G1, 2)), [member(GroupAct::Drop, BENS)]);
     let alias = AdminChange::DropAlias { uid: ANN, alias: ANNS.into() };
     assert_eq!(refused(&mut rig, "f", alias), AdminRefusal::Conflict, "the group knows her by it");
+
+    let noted: Vec<[serde_json::Value; 2]> = records(&rig)
+        .iter()
+        .map(|record| {
+            [&record.before, &record.after]
+                .map(|text| serde_json::from_str(text.as_deref().unwrap()).unwrap())
+        })
+        .collect();
+    let texts = |uids: &[Uid]| uids.iter().map(Uid::to_string).collect::<Vec<_>>();
+    let before = |joined: &[Uid]| json!({ "group": GROUP, "joined": texts(joined) });
+    let after = |added: &[Uid], dropped: &[Uid], refused: &[Uid]| {
+        let [added, dropped, refused] = [added, dropped, refused].map(texts);
+        json!({ "group": GROUP, "added": added, "dropped": dropped, "refused": refused })
+    };
+    let expected = [
+        [before(&[]), after(&[ANN], &[], &[NOBODY, BEN])],
+        [before(&[]), after(&[BEN], &[], &[])],
+        [before(&[BEN, BEN]), after(&[], &[BEN, BEN], &[])],
+    ];
+    assert_eq!(noted, expected);
 }
 
 /// Goal: who is erased is gone at once, with what waits, and its names and even its uid can be had again in the same batch,

@@ -316,6 +316,7 @@ fn delegates_are_loaded() {
         nodes: Vec::new(),
         revoked: Vec::new(),
         flags: MemberFlags::default(),
+        notice: None,
     };
     ann.flags.away = Some(Away { text: "away".to_owned(), until: None, delegate: Some(CY) });
     rig.home.learn(HERE, ann);

@@ -117,6 +117,7 @@ impl Rig {
                 nodes,
                 revoked: Vec::new(),
                 flags: tmtp_domain::MemberFlags::default(),
+                notice: None,
             },
         );
     }
@@ -339,6 +340,7 @@ fn open_site(id: SiteId) -> Site {
         status: SiteStatus::Active,
         policy: tmtp_domain::Policy::default(),
         providers: Vec::new(),
+        notice: None,
     }
 }
 

@@ -144,6 +144,7 @@ fn logins_are_checked() {
             nodes,
             revoked: Vec::new(),
             flags: tmtp_domain::MemberFlags::default(),
+            notice: None,
         },
     );
     let crossed = Command::Login { uid: ANN, secret: secret(BEN, 1) };

@@ -180,3 +180,65 @@ async fn rolled_back() {
     assert_eq!(call(&foreign).await.problem(404), "not_found");
     assert_eq!(call(&reader).await.problem(403), "forbidden");
 }
+
+/// Goal: who may register is a field of the policy like the others, and the site's own field is the same; every way to
+/// change it is in the history and in both logs. Method: made open, tried, set by the policy, by the site, taken back, and
+/// by a word that there is not; all views after each.
+#[tokio::test]
+async fn registration_is_a_part() {
+    let world = World::new().await;
+    let new = json!({ "name": "A", "domains": ["a.example"], "registration": "open" });
+    let site = world.post("/v1/sites", &new).await.expect(201);
+    let (path, id) = (path(&site), site_id(&site));
+    let of_site = format!("/v1/sites/{}", site["id"].as_str().unwrap());
+    let views = async |mode: &str| {
+        assert_eq!(world.get(&of_site).await.expect(200)["registration"], mode);
+        assert_eq!(world.get(&format!("{path}/effective")).await.expect(200)["registration"], mode);
+        let read = &world.store.sites(&[id]).await.unwrap()[0];
+        assert_eq!(
+            (read.registration.as_str(), read.policy.is_default()),
+            (mode, true),
+            "as gateways have it"
+        );
+    };
+    views("open").await;
+    assert_eq!(world.get(&path).await.expect(200), json!({ "registration": "open" }));
+    let invite = json!({ "registration": "invite" });
+    let tried = world.patch(&format!("{path}?dry_run=true"), &invite).await.expect(200);
+    assert_eq!((&tried["effective"]["registration"], &tried["set"]), (&json!("invite"), &invite));
+    views("open").await;
+    let set = world.patch(&path, &invite).await;
+    assert_eq!((&set.expect(200)["set"], set.header("etag")), (&invite, "\"1\""));
+    views("invite").await;
+    for mode in ["oidc", "oidc"] {
+        world.patch(&of_site, &json!({ "registration": mode })).await.expect(200);
+        views("oidc").await;
+        assert_eq!(world.get(&path).await.header("etag"), "\"2\"", "what changes nothing is no change");
+    }
+    world.patch(&path, &json!({ "registration": null })).await.expect(200);
+    views("closed").await;
+    let back = world.post(&format!("{path}/rollback"), &json!({ "version": 2 })).await.expect(200);
+    assert_eq!(back["set"], json!({ "registration": "oidc" }));
+    views("oidc").await;
+    let made = world.post(&format!("{path}/rollback"), &json!({ "version": 0 })).await.expect(200);
+    assert_eq!(made["effective"]["registration"], "open", "as it was made");
+    views("open").await;
+    let refused = world.patch(&path, &json!({ "registration": "sometimes" })).await;
+    assert_eq!(
+        (refused.problem(422).as_str(), &refused.json()["param"]),
+        ("invalid", &json!("registration"))
+    );
+
+    let history = world.get(&format!("{path}/history")).await.expect(200);
+    let of_entry =
+        |entry: &Value| (entry["version"].as_i64().unwrap(), entry["policy"]["registration"].clone());
+    let entries: Vec<_> = history["data"].as_array().unwrap().iter().map(of_entry).collect();
+    let expected = ["open", "oidc", "", "oidc", "invite", "open"];
+    let expected = expected.map(|mode| if mode.is_empty() { Value::Null } else { json!(mode) });
+    assert_eq!(entries, (0..6).rev().zip(expected).collect::<Vec<_>>());
+    let count = async |action| {
+        let filter = AuditFilter { action: Some(action), ..AuditFilter::default() };
+        world.store.audit(filter, 20).await.unwrap().len()
+    };
+    assert_eq!((count("policy.update").await, count("site.update").await), (5, 2));
+}

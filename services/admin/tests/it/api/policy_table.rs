@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::fs;
 
 use serde_json::Value;
-use tmtp_domain::{Policy, PolicyRefusal};
+use tmtp_contract::LoginRefusal;
+use tmtp_domain::{Policy, PolicyRefusal, Registration};
 
 /// Sections of a policy, and the names of their schemas.
 const SECTIONS: &[(&str, &str)] = &[
@@ -26,8 +27,8 @@ const HEAD: &str = "\
 # Site policy
 
 What a site allows its members: one document, `/v1/sites/{site}/policy`. Every field may be left out. The defaults forbid
-nothing that the protocol allows. Changes hold within seconds, for requests that come after that. What is refused is told
-in the `error` of the ack; the connection stays. What is counted over a time is counted in the memory of the worker that
+nothing that the protocol allows, but that nobody can register. Changes hold within seconds, for requests that come after
+that. What is refused is told in the `error` of the ack, and the connection stays; who cannot register is told in `quit`. What is counted over a time is counted in the memory of the worker that
 serves the site: another one that takes over counts from nothing.
 
 This file is made from the code: run the tests of `tmtp-admin` with `POSTERN_RENEW=1`.
@@ -50,6 +51,14 @@ fn table() -> String {
     let defaults = serde_json::to_value(Policy::default()).unwrap();
     let texts = PolicyRefusal::all();
     let mut table = HEAD.to_owned();
+    let registration = &document["components"]["schemas"]["SitePolicy"]["allOf"];
+    let registration =
+        registration.as_array().unwrap().iter().find_map(|part| part["properties"].get("registration"));
+    let said = registration.unwrap()["description"].as_str().unwrap().replace('\n', " ");
+    let refusals = [LoginRefusal::RegistrationClosed, LoginRefusal::Invite]
+        .map(|refusal| format!("`{}`", refusal.text()));
+    let default = Registration::default().as_str();
+    writeln!(table, "| `registration` | {said} | `\"{default}\"` | {} |", refusals.join(" ")).unwrap();
     let mut known = 0;
     for (section, schema) in SECTIONS {
         let properties = &document["components"]["schemas"][schema]["properties"];

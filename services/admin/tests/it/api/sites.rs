@@ -107,13 +107,27 @@ async fn host_names() {
     let added = world.post(&path, &json!({ "domain": "*.A.example" })).await.expect(201);
     assert_eq!(added, json!({ "domain": "*.a.example" }));
     assert!(world.store.sites(&[site_id(&site)]).await.unwrap()[0].revision > revision);
-    for taken in ["a.example", "b.example"] {
+    world
+        .post(&format!("{}/domains", self::path(&other)), &json!({ "domain": "chat.c.example" }))
+        .await
+        .expect(201);
+    for taken in ["a.example", "b.example", "*.c.example"] {
         let refused = world.post(&path, &json!({ "domain": taken })).await;
         assert_eq!(
             (refused.problem(409).as_str(), &refused.json()["param"]),
             ("domain_taken", &json!("domain"))
         );
     }
+    // Gateways prefer the exact name: it would take clients from this site.
+    let from_under = json!({ "domain": "b.a.example" });
+    let refused = world.post(&format!("{}/domains", self::path(&other)), &from_under).await;
+    assert_eq!(refused.problem(409), "domain_taken");
+    let new = json!({ "name": "New", "domains": ["c.a.example"] });
+    let refused = world.post("/v1/sites", &new).await;
+    assert_eq!(
+        (refused.problem(409).as_str(), &refused.json()["param"]),
+        ("domain_taken", &json!("domains"))
+    );
     assert_eq!(world.post(&path, &json!({ "domain": "a b" })).await.json()["param"], "domain");
     let listed = world.get(&path).await.expect(200);
     assert_eq!(listed["data"], json!([{ "domain": "*.a.example" }, { "domain": "a.example" }]));

@@ -1,16 +1,17 @@
 //! What a session asks of the gateway it lives in, answered without chance or limits.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tmtp_domain::{BodyId, NodeSecret, ShardId, Uid};
+use tmtp_domain::{BodyId, NodeSecret, ShardId, Site, SiteId, Uid};
 use tmtp_gateway::session::{Count, Host, Intake, Trace};
 use tmtp_wire::Op;
 use uuid::Uuid;
 
 /// Random values that are only different.
-#[derive(Default)]
 pub(super) struct Chance {
+    site: Arc<Site>,
     drawn: Cell<u64>,
     pub(super) reserved: Cell<usize>,
     /// What was published waits.
@@ -18,6 +19,11 @@ pub(super) struct Chance {
 }
 
 impl Chance {
+    /// The only site there is.
+    pub(super) fn at(site: Arc<Site>) -> Self {
+        Self { site, drawn: Cell::default(), reserved: Cell::default(), stuck: Cell::default() }
+    }
+
     fn draw<const N: usize>(&self) -> [u8; N] {
         self.drawn.set(self.drawn.get() + 1);
         // Every octet differs from draw to draw, so that mix-ups show.
@@ -34,6 +40,10 @@ impl Chance {
 }
 
 impl Host for Chance {
+    fn site(&self, site: SiteId) -> Option<Arc<Site>> {
+        (self.site.id == site).then(|| Arc::clone(&self.site))
+    }
+
     fn uid(&self) -> Uid {
         Uid(self.draw())
     }

@@ -74,8 +74,8 @@ pub fn bootstrap<'c>(cluster: &'c Cluster, folder: &'c TempDir) -> Result<Person
     Ok(Person { cluster, folder, key: "operator" })
 }
 
-/// Goal: one call makes a site that serves at once; a suspension ends its sessions and lets nobody in, and concerns
-/// nobody else; what happened stands in the audit log; a key for one site reaches no other. Method: live through it
+/// Goal: one call makes a site that serves at once; a suspension ends its sessions and lets nobody in, tells its members
+/// why, at once and when they log in, and concerns nobody else; what happened stands in the audit log; a key for one site reaches no other. Method: live through it
 /// with two gateways, one member there and one elsewhere.
 #[tokio::test]
 async fn a_site_is_made_suspended_and_resumed() -> Result<()> {
@@ -92,11 +92,19 @@ async fn a_site_is_made_suspended_and_resumed() -> Result<()> {
     let mut ann = cluster.gateway(0).at("third.test").connect_as("ann", "Ann of the third").await?;
     let mut eve = cluster.gateway(0).connect("eve").await?;
 
-    let suspended = operator.ask("site suspend third.test --reason unpaid")?;
+    let suspended = operator.ask("site suspend third.test --reason unpaid --notice back-on-Monday")?;
     assert_eq!(suspended["status"], "suspended");
-    assert!(matches!(ann.end().await?, End::Quit(_)));
+    assert_eq!(ann.end().await?, End::Quit("back-on-Monday".into()));
+    for number in 0..2 {
+        let third = cluster.gateway(number).at("third.test");
+        for (account, told) in [(ann.account(), "back-on-Monday"), (eve.account(), "login failed")] {
+            let Err(refused) = third.try_login(account).await else {
+                anyhow::bail!("a suspended site lets users in")
+            };
+            ensure!(refused.to_string().contains(told), "{told}: {refused}");
+        }
+    }
     let third = cluster.gateway(1).at("third.test");
-    assert!(third.try_login(ann.account()).await.is_err(), "a suspended site lets users in");
     eve.expect_nothing_else().await?;
 
     operator.ask("site resume third.test")?;
@@ -179,11 +187,19 @@ async fn the_daily_work() -> Result<()> {
     // The change is in the stream when its request is answered, so the next post is behind it.
     let refusal = ann.refused(&tmtp_e2e::post("p1", &[&uid], &[b'x'; 100]), &[b'x'; 100]).await?;
     ensure!(refusal.contains("at most 10 octets"), "{refusal}");
+    ensure!(operator.ask("policy show fourth.test")?["registration"] == "open", "the registration is lost");
     operator.ask("policy rollback fourth.test 0")?;
     let history = operator.ask("policy history fourth.test")?;
-    ensure!(history.as_array().map(Vec::len) == Some(2), "{history}");
-    ann.request(&tmtp_e2e::post("p2", &[&uid], &[b'x'; 100]), &[b'x'; 100]).await?;
-    ensure!(operator.ask("policy show fourth.test")? == serde_json::json!({}), "something is set");
+    ensure!(history.as_array().map(Vec::len) == Some(3), "{history}");
+    // Gateways hear of a higher limit within seconds.
+    let mut tries = 0..;
+    let taken = async || {
+        let id = format!("p2-{}", tries.next()?);
+        ann.request(&tmtp_e2e::post(&id, &[&uid], &[b'x'; 100]), &[b'x'; 100]).await.ok()
+    };
+    eventually(WAIT, "a larger post to be taken", taken).await?;
+    let as_made = serde_json::json!({ "registration": "open" });
+    ensure!(operator.ask("policy show fourth.test")? == as_made, "more is set than when it was made");
     ensure!(operator.ask("policy show fourth.test --effective")?["posts"].is_object(), "nothing holds");
 
     let made = operator.ask("invite create fourth.test --alias cat-of-the-fourth --role staff")?;
@@ -235,7 +251,9 @@ async fn the_daily_work() -> Result<()> {
     rules_and_devices(&operator, &mut ann, &mut ben).await?;
     let mut ben = cluster.gateway(0).at("fourth.test").login("ben", ben.account()).await?;
     operator.ask("member suspend fourth.test ben-of-the-fourth --reason unpaid --notice call-us")?;
-    ensure!(matches!(ben.end().await?, End::Quit(_)), "ben is still there");
+    assert_eq!(ben.end().await?, End::Quit("call-us".into()));
+    let Err(refused) = gateway.try_login(ben.account()).await else { anyhow::bail!("ben is in") };
+    ensure!(refused.to_string().contains("call-us"), "{refused}");
     operator.ask(&format!("member resume fourth.test {}", ben.uid()))?;
     let refusal = operator.fail("member approve fourth.test ben-of-the-fourth")?;
     ensure!(refusal.contains("does not wait for approval"), "{refusal}");

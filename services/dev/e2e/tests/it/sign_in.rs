@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tmtp_client::Account;
 use tmtp_domain::{InviteCode, InviteId, Registration, SiteId, Uid};
 use tmtp_e2e::{Cluster, End, Gateway, Link, Setup, WAIT, end_of};
-use tmtp_store::{NewInvite, Sights};
+use tmtp_store::{MemberFilter, NewInvite, Sights};
 use tmtp_testkit::oidc::{Pair, Provider};
 use tmtp_testkit::{eventually, free_port};
 use tmtp_wire::{DataInfo, Oidc, Recipient, Request, Response};
@@ -90,6 +90,7 @@ async fn an_invited_person_joins() -> Result<()> {
     let (ann_invite, ann_code) = invite(&cluster, acme, 1, |invite| {
         invite.alias = Some("Ann of Acme".into());
         invite.groups = vec!["Everybody".into()];
+        invite.external_id = Some("employee 7".into());
     })
     .await?;
     let (_, ben_code) = invite(&cluster, acme, 2, |invite| invite.groups = vec!["Everybody".into()]).await?;
@@ -134,6 +135,12 @@ async fn an_invited_person_joins() -> Result<()> {
     assert_eq!(refusal(&one, &register("_", Some(token))).await?, "authentication required");
     let joined = cluster.store.read(&Sights::All).await?.joined(acme, ann_invite, None, 10).await?;
     assert_eq!(joined.first().map(|joined| joined.uid), Some(Uid::parse(ann.uid())?));
+
+    let by_id = MemberFilter { external_id: Some("employee 7"), ..MemberFilter::default() };
+    let found = cluster.store.read(&Sights::All).await?.member_records(acme, by_id, None, 10).await?;
+    let found: Vec<(String, Option<&str>)> =
+        found.iter().map(|member| (member.uid.to_string(), member.external_id.as_deref())).collect();
+    assert_eq!(found, [(ann.uid().to_owned(), Some("employee 7"))], "the site's own systems find her");
 
     // Both hear of her in the group, and reach each other.
     ann.message().await?;

@@ -13,7 +13,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use futures::StreamExt as _;
 use serde_json::{Map, Value};
-use tmtp_domain::{Registration, SiteId};
+use tmtp_domain::{PolicyRefusal, Registration, SiteId};
 use tmtp_e2e::{Pure, Setup};
 use tmtp_store::CreateSite;
 use uuid::Uuid;
@@ -95,7 +95,9 @@ async fn real() -> Result<()> {
         cluster.store.create_site(&site).await?;
         if !script.policy.is_default() {
             let mut change = cluster.store.admin().await?;
-            change.set_site_policy(site.id, &serde_json::to_string(&script.policy)?, None).await?;
+            let mut document = serde_json::to_value(&script.policy)?;
+            document["registration"] = script.registration.as_str().into();
+            change.set_site_policy(site.id, &document.to_string(), None).await?;
             change.commit().await?;
         }
         sites.push(site.id);
@@ -142,6 +144,37 @@ fn everything_is_covered() -> Result<()> {
     ensure!(missing.is_empty() && unknown.is_empty(), "missing: {missing:#?}, unknown: {unknown:?}");
     ensure!(known.len() > 80 && scripts.len() >= 30, "{} rows, {} transcripts", known.len(), scripts.len());
     Ok(())
+}
+
+/// Goal: whatever a site's policy says no with is shown by a transcript; method: one text of each, of a list that is
+/// complete or does not compile, with what differs left out, is expected by some step.
+#[test]
+fn every_refusal_of_a_policy_is_shown() -> Result<()> {
+    let scripts = scripts()?;
+    let expected: Vec<String> =
+        scripts.iter().flat_map(|script| &script.steps).filter_map(expectation).collect();
+    let patterns: BTreeSet<String> =
+        PolicyRefusal::all().iter().map(|(_, refusal)| open_text(&refusal.to_string())).collect();
+    let missing: Vec<&String> =
+        patterns.iter().filter(|pattern| !expected.iter().any(|text| is_like(text, pattern))).collect();
+    ensure!(missing.is_empty(), "no transcript expects {missing:#?}");
+    ensure!(patterns.len() > 25 && !patterns.contains("site policy: ..."), "{patterns:#?}");
+    Ok(())
+}
+
+/// A text of [`PolicyRefusal::all`] with `...` for the values of the sample: numbers, words in capitals, and a file type.
+fn open_text(text: &str) -> String {
+    let is_value = |word: &str| {
+        let word = word.trim_end_matches(['+', ',']);
+        word == "exe"
+            || (!word.is_empty() && word.chars().all(|c| c.is_ascii_digit()))
+            || (word.len() > 2 && word != "JSON" && word.chars().all(|c| c.is_ascii_uppercase()))
+    };
+    let open = |word: &str| {
+        let end = word.trim_start_matches(|c: char| c.is_ascii_alphanumeric());
+        if is_value(word) { format!("...{end}") } else { word.to_owned() }
+    };
+    text.split(' ').map(open).collect::<Vec<_>>().join(" ")
 }
 
 /// The error text that a step expects, if it expects one.

@@ -1,5 +1,8 @@
 //! How sessions end: by the client, by time, by the gateway. The home always hears of it.
 
+use tmtp_contract::LoginRefusal;
+
+use super::super::Reason;
 use super::*;
 
 /// Goal: the node is free before the client sees `quit`; method: quit, and look before and after the detach is done.
@@ -244,12 +247,41 @@ fn dismissed() {
     }
 }
 
-/// Goal: the clients of a suspended site are told; method: evict one.
+/// Goal: the members of a suspended site are told why, and who has not logged in is not; method: evict a session that is
+/// open, without and with a notice, one that is not, and one whose login is not answered: that hears what the home says.
 #[test]
 fn evicted() {
     let mut rig = Rig::open();
-    rig.turn(Session::evict);
+    rig.turn(|session, turn| session.evict(turn, None));
     assert_eq!(rig.end(), (quit("login failed"), Some(Exit::Clean)));
+    let notice = Some("back on Monday");
+    let mut rig = Rig::open();
+    rig.turn(|session, turn| session.evict(turn, notice));
+    assert_eq!(rig.end(), (quit("back on Monday"), Some(Exit::Clean)));
+    let mut rig = Rig::greeted();
+    rig.turn(|session, turn| session.evict(turn, notice));
+    assert_eq!((rig.frames(), rig.exit()), (quit("login failed"), Some(Exit::Clean)));
+
+    let mut rig = Rig::greeted();
+    rig.send(&login(ann(), &NodeSecret([1; 25])));
+    rig.turn(|session, turn| session.evict(turn, notice));
+    assert_eq!((rig.frames(), rig.exit()), (Vec::new(), None));
+    rig.turn(|session, turn| session.close(turn, 1, "back on Tuesday".into()));
+    rig.answer(1, Answer::NotLoggedIn(LoginRefusal::Failed));
+    assert_eq!((rig.frames(), rig.exit()), (quit("back on Tuesday"), Some(Exit::Clean)));
+    assert!(rig.host.counts.borrow().contains(&Count::Refused(Reason::Login)));
+}
+
+/// Goal: nobody gets in behind a suspension, whatever the home knows of it; method: a login that is answered after it.
+#[test]
+fn late_for_a_suspension() {
+    let mut rig = Rig::greeted();
+    rig.send(&login(ann(), &NodeSecret([1; 25])));
+    let suspended =
+        Site { status: SiteStatus::Suspended, notice: Some("back on Monday".into()), ..(*site()).clone() };
+    *rig.host.site.borrow_mut() = Arc::new(suspended);
+    rig.answer(1, Answer::LoggedIn { node: NodeNum(1), ohi: Vec::new() });
+    assert_eq!(rig.end(), (quit("back on Monday"), Some(Exit::Clean)));
 }
 
 /// Goal: a session that ends takes no more messages, and writes none that were in line; method: deliver before and

@@ -82,7 +82,7 @@ fn a_sign_in_is_checked() {
         assert!(rig.session.take_sign_in().is_none(), "once");
         rig.turn(|session, turn| session.signed_in(turn, identity.clone()));
         if identity.is_some() {
-            assert_eq!(credentials(&mut rig), Some(Credentials { identity, code: None }));
+            assert_eq!(credentials(&mut rig), Some(Credentials { identity, ..Credentials::default() }));
         } else {
             assert!(rig.published().is_empty());
             assert_eq!(rig.frames(), quit("authentication required"));
@@ -118,9 +118,11 @@ fn with_and_without() {
     assert_eq!(credentials(&mut open), None);
 
     let mut with_code = rig(Registration::Invite, Vec::new());
+    let from = Some(std::net::Ipv4Addr::new(192, 0, 2, 7).into());
+    with_code.session.from = from;
     with_code.send(WITH_CODE);
     let code = InviteCode::parse("7K4M-Q2XD-9TRA").unwrap().hash(site().id);
-    assert_eq!(credentials(&mut with_code), Some(Credentials { identity: None, code: Some(code) }));
+    assert_eq!(credentials(&mut with_code), Some(Credentials { identity: None, code: Some(code), from }));
 
     let mut wrong = rig(Registration::Invite, Vec::new());
     wrong.frames();

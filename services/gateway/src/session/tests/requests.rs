@@ -116,6 +116,36 @@ fn too_large_is_refused() {
     }
 }
 
+/// Goal: what is larger than the site allows is refused from its header with the policy's text, and nothing of it goes to
+/// the body store or to the home; what the site says now counts, not what it said when the link began. Method: posts above
+/// and at the limit, one with a note that makes the difference, and the limit raised.
+#[test]
+fn the_sites_limit_comes_first() {
+    let limited = |most| {
+        let mut site = (*site()).clone();
+        site.policy.posts.octets_max = Some(most);
+        Arc::new(site)
+    };
+    let mut rig = Rig::open();
+    *rig.host.site.borrow_mut() = limited(500);
+    let plain = r#"{"op":7,"id":"x","for":[],"datalen":501}"#;
+    let forward = r#"{"op":8,"id":"x","for":[],"datalen":501,"notelen":100}"#;
+    for json in [plain, forward] {
+        rig.send_data(json, &[b'x'; 501]);
+        let text = "site policy: a post has at most 500 octets";
+        let ack = format!(r#"{{"error":"{text}","id":"x","op":"ack"}}"#);
+        assert_eq!((rig.frames(), rig.published()), (vec![ack], Vec::new()), "{json}");
+        assert_eq!(rig.session.take_upload(), None, "{json}");
+        assert!(rig.host.counts.borrow().contains(&Count::Refused(Reason::TooLarge)));
+    }
+    rig.send_data(r#"{"op":7,"id":"y","for":[],"datalen":50}"#, &[b'x'; 50]);
+    *rig.host.site.borrow_mut() = limited(5_000);
+    let larger = frame(r#"{"op":7,"id":"z","for":[],"datalen":501}"#);
+    rig.octets(&[&larger, &[b'x'; 501][..]].concat());
+    assert_eq!(rig.published(), [(2, "post")]);
+    assert!(rig.session.take_upload().is_some(), "the larger one is on its way to the store");
+}
+
 /// Goal: answers keep the order of the requests, wherever they are decided; method: requests for the home and
 /// requests refused here in turn, answered late and out of order.
 #[test]

@@ -22,6 +22,7 @@ fn site(n: u128, revision: i64) -> Site {
             ..Policy::default()
         },
         providers: Vec::new(),
+        notice: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Makes values of the contract at random, and MessagePack of any shape. What it makes must encode; it need not make
 //! sense. Strategies made of several others are boxed: they would not fit on the stack of a test otherwise.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -264,8 +265,8 @@ fn credentials() -> BoxedStrategy<Credentials> {
                 alias,
                 invite: invite.map(|id| InviteId(Uuid::from_u128(id))),
             });
-    (option::of(identity), option::of(any::<[u8; 32]>()))
-        .prop_map(|(identity, code)| Credentials { identity, code })
+    (option::of(identity), option::of(any::<[u8; 32]>()), option::of(any::<IpAddr>()))
+        .prop_map(|(identity, code, from)| Credentials { identity, code, from })
         .boxed()
 }
 

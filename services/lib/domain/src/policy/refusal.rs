@@ -95,42 +95,55 @@ pub enum PolicyRefusal {
     ReceiveOnly,
 }
 
-impl PolicyRefusal {
-    /// One of each, with the field of the policy that is the reason.
-    pub fn all() -> Vec<(&'static str, Self)> {
-        vec![
-            ("names.characters_min", Self::NameShort(10)),
-            ("names.reserved", Self::NameReserved("NAME".to_owned())),
-            ("names.lookalikes", Self::NameLike("NAME".to_owned())),
-            ("names.alias_changes", Self::AliasLocked),
-            ("groups.create", Self::GroupCreate),
-            ("groups.invite", Self::GroupInvite),
-            ("groups.drop", Self::GroupDrop),
-            ("posts.forwarding", Self::Forwarding),
-            ("posts.recipients_max", Self::Recipients(10)),
-            ("posts.octets_max", Self::PostOctets(1_000_000)),
-            ("posts.per_minute", Self::PostRate(10)),
-            ("posts.sender_truth", Self::SenderAlias("ALIAS".to_owned())),
-            ("posts.sender_truth", Self::SenderUid("UID".to_owned())),
-            ("posts.sender_truth", Self::SenderUnreadable),
-            ("posts.attachments_max", Self::Attachments(5)),
-            ("posts.attachment_octets_max", Self::AttachmentOctets(1_000_000)),
-            ("posts.attachment_types", Self::AttachmentType("exe".to_owned())),
-            ("posts.acquaintances", Self::Stranger("UID".to_owned())),
-            ("groups.per_member", Self::Groups(10)),
-            ("mode of the group", Self::GroupClosed("GID".to_owned())),
-            ("mode of the group", Self::GroupModerated("GID".to_owned())),
-            ("mode of the group", Self::GroupPost("GID".to_owned())),
-            ("pings.allowed", Self::Pings),
-            ("pings.per_day", Self::PingRate(10)),
-            ("pings.failed_max", Self::PingsFailed(10)),
-            ("presence.allowed", Self::Presence),
-            ("undelivered.member_messages_max", Self::MemberFull("UID".to_owned())),
-            ("undelivered.member_octets_max", Self::MemberFull("UID".to_owned())),
-            ("undelivered.site_messages_max", Self::SiteFull),
-            ("undelivered.site_octets_max", Self::SiteFull),
-            ("devices.per_member", Self::Devices(10)),
-            ("members.receive_only", Self::ReceiveOnly),
-        ]
-    }
+/// The table behind [`PolicyRefusal::all`].
+macro_rules! reasons {
+    ($($field:literal: $variant:ident $(($value:expr))?,)*) => {
+        impl PolicyRefusal {
+            /// One of each, with the field of the policy that is the reason.
+            pub fn all() -> Vec<(&'static str, Self)> {
+                vec![$(($field, Self::$variant $(($value))?)),*]
+            }
+        }
+
+        // Does not compile while there is a refusal that is not in the table.
+        #[expect(unreachable_patterns, reason = "some refusals have several reasons")]
+        const _: fn(&PolicyRefusal) = |refusal| match refusal {
+            $(PolicyRefusal::$variant { .. })|* => {}
+        };
+    };
+}
+
+reasons! {
+    "names.characters_min": NameShort(10),
+    "names.reserved": NameReserved("NAME".to_owned()),
+    "names.lookalikes": NameLike("NAME".to_owned()),
+    "names.alias_changes": AliasLocked,
+    "groups.create": GroupCreate,
+    "groups.invite": GroupInvite,
+    "groups.drop": GroupDrop,
+    "posts.forwarding": Forwarding,
+    "posts.recipients_max": Recipients(10),
+    "posts.octets_max": PostOctets(1_000_000),
+    "posts.per_minute": PostRate(10),
+    "posts.sender_truth": SenderAlias("ALIAS".to_owned()),
+    "posts.sender_truth": SenderUid("UID".to_owned()),
+    "posts.sender_truth": SenderUnreadable,
+    "posts.attachments_max": Attachments(5),
+    "posts.attachment_octets_max": AttachmentOctets(1_000_000),
+    "posts.attachment_types": AttachmentType("exe".to_owned()),
+    "posts.acquaintances": Stranger("UID".to_owned()),
+    "groups.per_member": Groups(10),
+    "mode of the group": GroupClosed("GID".to_owned()),
+    "mode of the group": GroupModerated("GID".to_owned()),
+    "mode of the group": GroupPost("GID".to_owned()),
+    "pings.allowed": Pings,
+    "pings.per_day": PingRate(10),
+    "pings.failed_max": PingsFailed(10),
+    "presence.allowed": Presence,
+    "undelivered.member_messages_max": MemberFull("UID".to_owned()),
+    "undelivered.member_octets_max": MemberFull("UID".to_owned()),
+    "undelivered.site_messages_max": SiteFull,
+    "undelivered.site_octets_max": SiteFull,
+    "devices.per_member": Devices(10),
+    "members.receive_only": ReceiveOnly,
 }

@@ -251,6 +251,7 @@ fn member(uid: Uid) -> Option<Member> {
         status: MemberStatus::Active,
         revoked: Vec::new(),
         flags: tmtp_domain::MemberFlags::default(),
+        notice: None,
         nodes: nodes(user).map(node).collect(),
     })
 }

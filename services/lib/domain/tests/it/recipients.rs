@@ -57,6 +57,7 @@ fn member() -> impl Strategy<Value = Member> {
         nodes: nodes.into_iter().map(|num| Node { num: NodeNum(num), secret: SecretHash([0; 32]) }).collect(),
         revoked: Vec::new(),
         flags: tmtp_domain::MemberFlags::default(),
+        notice: None,
     })
 }
 

@@ -334,14 +334,25 @@ impl Reader {
     }
 }
 
+/// What came of giving a member an external id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExternalId {
+    /// It is called so.
+    Set,
+    /// Another member is called so. The transaction has failed.
+    Taken,
+    /// There is no such member (any more).
+    NoMember,
+}
+
 impl AdminTx {
-    /// Sets what the site's own systems call a member. False: another member is called so.
+    /// Sets what the site's own systems call a member.
     pub async fn set_external_id(
         &mut self,
         site: SiteId,
         uid: Uid,
         external_id: Option<&str>,
-    ) -> Result<bool, Error> {
+    ) -> Result<ExternalId, Error> {
         let done = sqlx::query("UPDATE member SET external_id = $3 WHERE site_id = $1 AND uid = $2")
             .bind(site.0)
             .bind(uid.0.as_slice())
@@ -349,8 +360,9 @@ impl AdminTx {
             .execute(&mut *self.tx)
             .await;
         match done {
-            Ok(_) => Ok(true),
-            Err(sqlx::Error::Database(cause)) if cause.is_unique_violation() => Ok(false),
+            Ok(done) if done.rows_affected() == 0 => Ok(ExternalId::NoMember),
+            Ok(_) => Ok(ExternalId::Set),
+            Err(sqlx::Error::Database(cause)) if cause.is_unique_violation() => Ok(ExternalId::Taken),
             Err(error) => Err(error.into()),
         }
     }

@@ -6,7 +6,6 @@ use sqlx::{Postgres, Transaction};
 use tmtp_domain::{KeyId, MemberStatus, NodeNum, SiteId, Uid};
 use uuid::Uuid;
 
-use crate::trace::note_drop;
 use crate::{Change, Error};
 
 /// Why a member may not log in.
@@ -14,6 +13,8 @@ use crate::{Change, Error};
 pub struct Suspension {
     /// For admins.
     pub reason: String,
+    /// For the member.
+    pub notice: Option<String>,
     /// When it is to end (ms since 1970).
     pub until: Option<i64>,
     /// The key it was done with.
@@ -29,12 +30,6 @@ pub(crate) async fn change_member(
         Change::MemberStatus { site, uid, status } => set_status(*site, *uid, *status, tx).await,
         Change::Suspended { site, uid, suspension } => suspend(*site, *uid, suspension, tx).await,
         Change::NodeRevoked { site, uid, num } => revoke(*site, *uid, *num, tx).await,
-        Change::DropInbox { site, uid, node, trace } => {
-            if let Some(dropped) = trace {
-                note_drop((*site, *uid, *node), *dropped, tx).await?;
-            }
-            drop_inbox(*site, *uid, *node, tx).await
-        }
         Change::NameReserved { site, name } => {
             let query =
                 "INSERT INTO name (site_id, name, reserved_at) VALUES ($1, $2, now()) ON CONFLICT DO NOTHING";
@@ -57,8 +52,8 @@ async fn set_status(
     tx: &mut Transaction<'static, Postgres>,
 ) -> Result<(), Error> {
     sqlx::query(
-        "UPDATE member SET status = $3, suspended_reason = NULL, suspended_at = NULL, suspended_until = NULL,
-             suspended_by = NULL
+        "UPDATE member SET status = $3, suspended_reason = NULL, suspended_notice = NULL, suspended_at = NULL,
+             suspended_until = NULL, suspended_by = NULL
          WHERE site_id = $1 AND uid = $2",
     )
     .bind(site.0)
@@ -73,7 +68,8 @@ async fn set_status(
     }
 }
 
-/// What was decided about somebody who waited counts for the invite: a use that was denied is given back.
+/// What was decided about somebody who waited counts for the invite: a use that was denied is given back, and with it what
+/// the site's own systems call the person.
 async fn settle_uses(
     site: SiteId,
     uid: Uid,
@@ -83,7 +79,10 @@ async fn settle_uses(
     sqlx::query(
         "WITH settled AS (
              UPDATE invite_use SET state = $3 WHERE site_id = $1 AND uid = $2 AND state = 'pending'
-             RETURNING invite_id)
+             RETURNING invite_id),
+         freed AS (
+             UPDATE member SET external_id = NULL
+             WHERE site_id = $1 AND uid = $2 AND $3 = 'denied' AND EXISTS (SELECT 1 FROM settled))
          UPDATE invite i SET pending = i.pending - 1, completed = i.completed + ($3 = 'completed')::integer
          FROM settled s WHERE i.site_id = $1 AND i.invite_id = s.invite_id",
     )
@@ -125,7 +124,7 @@ async fn suspend(
 ) -> Result<(), Error> {
     sqlx::query(
         "UPDATE member SET status = 'suspended', suspended_reason = $3, suspended_at = now(),
-             suspended_until = to_timestamp($4::double precision / 1000), suspended_by = $5
+             suspended_until = to_timestamp($4::double precision / 1000), suspended_by = $5, suspended_notice = $6
          WHERE site_id = $1 AND uid = $2",
     )
     .bind(site.0)
@@ -133,6 +132,7 @@ async fn suspend(
     .bind(&suspension.reason)
     .bind(suspension.until)
     .bind(suspension.by.0)
+    .bind(&suspension.notice)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -157,14 +157,14 @@ async fn revoke(
 }
 
 /// Removes the rows of a node, and messages with their last one. Their chunks in the body store are left to the sweep,
-/// which finds that nobody refers to them.
-async fn drop_inbox(
+/// which finds that nobody refers to them. Says how many rows the node had.
+pub(crate) async fn drop_inbox(
     site: SiteId,
     uid: Uid,
     node: NodeNum,
     tx: &mut Transaction<'static, Postgres>,
-) -> Result<(), Error> {
-    let emptied: Vec<i64> = sqlx::query_scalar(
+) -> Result<u64, Error> {
+    let gone: Vec<Option<i64>> = sqlx::query_scalar(
         "WITH gone AS (
              DELETE FROM inbox WHERE site_id = $1 AND uid = $2 AND node = $3 RETURNING msg_id
          ),
@@ -173,15 +173,17 @@ async fn drop_inbox(
              WHERE m.site_id = $1 AND m.msg_id = g.msg_id
              RETURNING m.msg_id, m.owed
          )
-         SELECT msg_id FROM counted WHERE owed <= 0",
+         SELECT c.msg_id FROM gone g LEFT JOIN counted c ON c.msg_id = g.msg_id AND c.owed <= 0",
     )
     .bind(site.0)
     .bind(uid.0.as_slice())
     .bind(node.0)
     .fetch_all(&mut **tx)
     .await?;
+    let rows = gone.len() as u64;
+    let emptied: Vec<i64> = gone.into_iter().flatten().collect();
     if emptied.is_empty() {
-        return Ok(());
+        return Ok(rows);
     }
     sqlx::query(
         "WITH gone AS (
@@ -194,5 +196,5 @@ async fn drop_inbox(
     .bind(&emptied)
     .execute(&mut **tx)
     .await?;
-    Ok(())
+    Ok(rows)
 }

@@ -11,7 +11,7 @@ use crate::Error;
 /// A policy as it was set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyRecord {
-    /// Counts the changes; 0: nothing was ever set.
+    /// Counts the changes; 0: as the site was made.
     pub version: i64,
     /// What is set, as JSON.
     pub document: String,
@@ -95,7 +95,8 @@ impl AdminTx {
         row.as_ref().map(record).transpose()
     }
 
-    /// Gives a site that is locked another policy, which has been validated. Workers hear of it within seconds.
+    /// Gives a site that is locked another policy, which has been validated; who may register is part of it. Workers hear
+    /// of it within seconds.
     pub async fn set_site_policy(
         &mut self,
         site: SiteId,

@@ -11,6 +11,10 @@ use crate::{Error, Store};
 /// The status under which a worker keeps an answer: no HTTP status, because the worker knows none.
 pub const SETTLED_BY_WORKER: u16 = 0;
 
+/// The field of [`AdminRecord::before`] that counts messages which are not in rows: the rows that go with the change are
+/// added to it.
+pub const WAITING: &str = "waiting";
+
 /// A change of an admin as it is committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdminRecord {
@@ -73,9 +77,10 @@ impl Store {
     }
 }
 
-/// Writes what a change came to, and its audit entry.
+/// Writes what a change came to, and its audit entry. `rows` of inboxes went with it.
 pub(crate) async fn settle_admin(
     record: &AdminRecord,
+    rows: u64,
     tx: &mut Transaction<'static, Postgres>,
 ) -> Result<(), Error> {
     sqlx::query(
@@ -83,7 +88,10 @@ pub(crate) async fn settle_admin(
              INSERT INTO idempotency (key_id, idempotency_key, request, status, answer) VALUES ($1, $2, $3, $4, $5)
          )
          INSERT INTO audit (site_id, key_id, action, target, from_address, request_id, before, after)
-         VALUES ($6, $1, $7, $8, $9, $10, $11::jsonb, $12::jsonb)",
+         SELECT $6, $1, $7, $8, $9, $10,
+                CASE WHEN b ? $13::text THEN jsonb_set(b, ARRAY[$13::text], to_jsonb((b->>$13::text)::bigint + $14)) ELSE b END,
+                $12::jsonb
+         FROM (SELECT $11::jsonb) AS before (b)",
     )
     .bind(record.key.0)
     .bind(&record.once)
@@ -97,6 +105,8 @@ pub(crate) async fn settle_admin(
     .bind(record.request.0)
     .bind(&record.before)
     .bind(&record.after)
+    .bind(WAITING)
+    .bind(rows.cast_signed())
     .execute(&mut **tx)
     .await?;
     Ok(())

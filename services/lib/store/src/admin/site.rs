@@ -75,13 +75,11 @@ pub struct SiteRecord {
     pub changed_at: i64,
 }
 
-/// What is to be different about a site; `None` stays as it is.
+/// What is to be different about a site; `None` stays as it is. (Who may register is part of its policy.)
 #[derive(Debug, Clone, Default)]
 pub struct SiteChange {
     /// What clients show; not empty.
     pub name: Option<String>,
-    /// Who may register.
-    pub registration: Option<Registration>,
     /// When it is deleted by itself (ms since 1970); `Some(None)` for never.
     pub expires_at: Option<Option<i64>>,
 }
@@ -228,14 +226,13 @@ impl AdminTx {
         change: &SiteChange,
     ) -> Result<Option<SiteRecord>, Error> {
         sqlx::query(
-            "UPDATE site SET name = coalesce($2, name), registration = coalesce($3, registration),
-                 expires_at = CASE WHEN $4 THEN to_timestamp($5::double precision / 1000) ELSE expires_at END,
+            "UPDATE site SET name = coalesce($2, name),
+                 expires_at = CASE WHEN $3 THEN to_timestamp($4::double precision / 1000) ELSE expires_at END,
                  changed_at = now()
              WHERE site_id = $1",
         )
         .bind(id.0)
         .bind(&change.name)
-        .bind(change.registration.map(Registration::as_str))
         .bind(change.expires_at.is_some())
         .bind(change.expires_at.flatten())
         .execute(&mut *self.tx)
@@ -245,8 +242,10 @@ impl AdminTx {
 
     /// Adds a host name, in lower case, to a site that is locked.
     pub async fn add_domain(&mut self, id: SiteId, domain: &str) -> Result<(), CreateSiteError> {
-        insert_domains(&mut self.tx, id, &[domain.to_owned()]).await?;
-        Ok(self.revise(id).await?)
+        // First what all changes of sites wait for one after the other, as when a site is made: two that took both in
+        // different orders would wait for each other.
+        self.revise(id).await?;
+        insert_domains(&mut self.tx, id, &[domain.to_owned()]).await
     }
 
     /// Removes a host name from a site that is locked.

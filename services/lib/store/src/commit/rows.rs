@@ -9,10 +9,11 @@ use uuid::Uuid;
 
 use super::{Change, Commit, CommitError};
 use crate::Error;
-use crate::admin::{change_member, erase_gone, see_nodes, settle_admin};
+use crate::admin::{change_member, drop_inbox, erase_gone, see_nodes, settle_admin};
 use crate::look::write_looks;
 use crate::policy::change_policy_row;
 use crate::registration::{join, note_guess};
+use crate::trace::note_drop;
 
 /// The changed rows of a batch by table, as columns.
 #[derive(Default)]
@@ -167,12 +168,20 @@ pub(super) async fn change_rows(
     if !rows.held.0.is_empty() {
         hold_bodies(&rows, tx).await?;
     }
+    // Rows of inboxes that went with the change of an admin, which is noted behind them.
+    let mut dropped = 0;
     for change in changes() {
         match change {
             Change::CopyInbox { .. } => copy_inbox(change, tx).await?,
-            Change::Admin(record) => settle_admin(record, tx).await?,
+            Change::DropInbox { site, uid, node, trace } => {
+                if let Some(end) = trace {
+                    note_drop((*site, *uid, *node), *end, tx).await?;
+                }
+                dropped += drop_inbox(*site, *uid, *node, tx).await?;
+            }
+            Change::Admin(record) => settle_admin(record, std::mem::take(&mut dropped), tx).await?,
             Change::Joined(joining) => join(joining, tx).await?,
-            Change::CodeGuessed { site } => note_guess(*site, tx).await?,
+            Change::CodeGuessed { site, from } => note_guess(*site, *from, tx).await?,
             Change::Policy(change) => change_policy_row(change, tx).await?,
             other => change_member(other, tx).await?,
         }

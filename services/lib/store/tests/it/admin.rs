@@ -1,13 +1,13 @@
 //! What the admin API keeps: keys, requests that may come twice, the audit log, and sites as their admins see them.
 
-use tmtp_domain::{KeyId, MemberStatus, Registration, RequestId, Role, Scope, SiteId, SiteStatus};
+use tmtp_domain::{KeyId, MemberStatus, NodeNum, RequestId, Role, Scope, SiteId, SiteStatus};
 use tmtp_store::{
     AdminRecord, ApiKey, AuditFilter, Change, Claim, CreateSiteError, NewApiKey, NewAudit, Settled,
-    SettledAnswer, SiteChange, SiteFilter, SiteKind, SiteRecord, SiteTurn,
+    SettledAnswer, SiteChange, SiteFilter, SiteKind, SiteRecord, SiteTurn, Spill, Suspension,
 };
 use uuid::Uuid;
 
-use crate::rig::{Rig, SHARDS, is_fenced, new_site, uid, under_older_epoch};
+use crate::rig::{Rig, SHARDS, inbox, is_fenced, message, new_site, uid, under_older_epoch};
 
 const HASH: [u8; 32] = [7; 32];
 
@@ -204,25 +204,24 @@ async fn sites() {
         tx.commit().await.unwrap();
         changed
     };
-    let changed = turn(SiteTurn::Suspend { reason: "unpaid".into(), notice: None }).await;
+    let changed = turn(SiteTurn::Suspend { reason: "unpaid".into(), notice: Some("soon".into()) }).await;
+    let notice = async || rig.store.sites(&[made.id]).await.unwrap()[0].notice.clone();
+    assert_eq!(notice().await.as_deref(), Some("soon"), "gateways and homes have it");
     assert_eq!(
         (changed.status, changed.suspended_reason.as_deref()),
         (SiteStatus::Suspended, Some("unpaid"))
     );
-    let changed = change(SiteChange {
-        name: Some("Another".into()),
-        registration: Some(Registration::Closed),
-        ..SiteChange::default()
-    })
-    .await;
-    assert_eq!((changed.name.as_str(), changed.registration), ("Another", Registration::Closed));
+    let changed = change(SiteChange { name: Some("Another".into()), ..SiteChange::default() }).await;
+    assert_eq!((changed.name.as_str(), changed.registration), ("Another", made.registration));
     assert_eq!(changed.suspended_reason.as_deref(), Some("unpaid"), "stays");
     let changed = turn(SiteTurn::Delete).await;
     assert_eq!((changed.status, changed.deleted_at.is_some()), (SiteStatus::Deleted, true));
+    assert_eq!(notice().await, None, "nobody hears of a deleted site");
     let changed = turn(SiteTurn::Restore).await;
     assert_eq!((changed.status, changed.deleted_at), (SiteStatus::Suspended, None), "as it was");
     let changed = turn(SiteTurn::Resume).await;
     assert_eq!((changed.status, changed.suspended_reason), (SiteStatus::Active, None));
+    assert_eq!(notice().await, None);
     let seen = rig.store.sites_since(revision, 10).await.unwrap();
     assert_eq!((seen.len(), seen[0].name.as_str()), (1, "Another"));
 }
@@ -290,4 +289,70 @@ async fn changes_by_workers() {
     assert_eq!(entries.len(), 1);
     assert_eq!((entries[0].site, entries[0].key), (Some(site), Some(key.id)));
     assert_eq!(entries[0].before.as_deref(), Some(r#"{"status": "active"}"#));
+}
+
+/// Goal: the audit entry of a queue that was dropped says how much waited, in rows and elsewhere; entries of other changes
+/// are left alone. Method: a node with two messages in rows and three elsewhere, another one with rows, and a second drop.
+#[tokio::test]
+async fn what_was_dropped_is_counted() {
+    let rig = Rig::new().await;
+    let (_, mut shards) = rig.owner().await;
+    let site = rig.site_with_member(&mut shards[0], uid(1)).await;
+    let key = create(&rig, &new_key(None)).await;
+    let spill = Spill {
+        messages: vec![message(site, 10, 2), message(site, 20, 1)],
+        inbox: [(1, 10), (1, 20), (2, 10)].map(|(num, id)| inbox(site, uid(1), num, 1, id)).into(),
+        ..Spill::default()
+    };
+    rig.spill(&shards[0], &spill).await.unwrap();
+    let drop = |num| Change::DropInbox { site, uid: uid(1), node: NodeNum(num) };
+    let noted = |once: &str, before: &str| {
+        Change::Admin(Box::new(AdminRecord {
+            site,
+            key: KeyId(key.id),
+            once: once.into(),
+            digest: [3; 32],
+            answer: "{}".into(),
+            request: RequestId(Uuid::new_v4()),
+            action: "device.drop_queue".into(),
+            target: "it".into(),
+            from: "192.0.2.1".into(),
+            before: Some(before.into()),
+            after: None,
+        }))
+    };
+    let changes = vec![
+        drop(1),
+        noted("a", r#"{"waiting":3}"#),
+        drop(2),
+        noted("b", "{}"),
+        noted("c", r#"{"waiting":0}"#),
+    ];
+    rig.commit(&mut shards[0], None, changes).await.unwrap();
+    let entries = rig.store.audit(AuditFilter::default(), 10).await.unwrap();
+    let befores: Vec<&str> = entries.iter().rev().filter_map(|entry| entry.before.as_deref()).collect();
+    assert_eq!(befores, [r#"{"waiting": 5}"#, "{}", r#"{"waiting": 0}"#]);
+    assert_eq!(rig.count("SELECT count(*) FROM message").await, 0);
+}
+
+/// Goal: what a suspended member is told is kept for whoever serves it next, and gone when it is back; method: the member
+/// as a worker reads it, after each.
+#[tokio::test]
+async fn notices_are_kept() {
+    let rig = Rig::new().await;
+    let (_, mut shards) = rig.owner().await;
+    let site = rig.site_with_member(&mut shards[0], uid(1)).await;
+    let notice = async || rig.store.members(&[(site, uid(1))]).await.unwrap().remove(0).1.notice;
+    let suspension = Suspension {
+        reason: "unpaid".into(),
+        notice: Some("call us".into()),
+        until: None,
+        by: KeyId(Uuid::new_v4()),
+    };
+    let suspended = Change::Suspended { site, uid: uid(1), suspension };
+    rig.commit(&mut shards[0], None, vec![suspended]).await.unwrap();
+    assert_eq!(notice().await.as_deref(), Some("call us"));
+    let back = Change::MemberStatus { site, uid: uid(1), status: MemberStatus::Active };
+    rig.commit(&mut shards[0], None, vec![back]).await.unwrap();
+    assert_eq!(notice().await, None);
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tmtp_domain::{CertificateContent, CertificateId, SiteId};
 use tmtp_store::{
-    AcmeDomain, AcmeEnableError, AcmeState, CertificateRecord, CertificateSource, NewCertificate,
+    AcmeDomain, AcmeEnableError, AcmeState, AuditFilter, CertificateRecord, CertificateSource, NewCertificate,
 };
 use uuid::Uuid;
 
@@ -146,6 +147,18 @@ async fn one_at_a_time() {
     let left = rig.all().await.certificates(site).await.unwrap();
     assert_eq!(left, [second, uploaded], "replaces its own only");
     assert!(claim(one, LONG).await.is_empty(), "not due");
+
+    let sites = [site];
+    let filter = AuditFilter { sites: Some(&sites), ..AuditFilter::default() };
+    let noted = rig.store.audit(filter, 9).await.unwrap();
+    let cert = |id: CertificateId| format!("cert_{id}");
+    let json = |text: &Option<String>| -> Value { serde_json::from_str(text.as_deref().unwrap()).unwrap() };
+    let [newer, older] = &noted[..] else { panic!("{noted:?}") };
+    assert_eq!((&*older.action, &older.target, older.key), ("certificate.issue", &cert(first.id), None));
+    assert_eq!((&*newer.from, &newer.target), ("acme", &cert(left[0].id)));
+    assert_eq!(json(&older.before)["certificates"], json!([]));
+    assert_eq!(json(&newer.before)["certificates"], json!([cert(first.id)]));
+    assert_eq!(json(&newer.after)["domain"], "a.example");
 
     let mut tx = rig.store.admin().await.unwrap();
     assert!(tx.disable_acme(site, "a.example").await.unwrap().is_some());

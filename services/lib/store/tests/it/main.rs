@@ -18,5 +18,6 @@ mod registration;
 mod rig;
 mod rows;
 mod schema;
+mod site_policy;
 mod sites;
 mod trace;

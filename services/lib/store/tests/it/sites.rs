@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use sqlx::error::DatabaseError;
 use tmtp_domain::{Registration, Site, SiteId, SiteStatus, shard_of};
 use tmtp_store::CreateSiteError;
 use tmtp_testkit::eventually;
@@ -27,6 +28,7 @@ async fn a_site_is_found() {
         status: SiteStatus::Active,
         policy: tmtp_domain::Policy::default(),
         providers: Vec::new(),
+        notice: None,
     };
     assert_eq!(site, expected);
     assert_eq!(rig.store.sites(&[id, SiteId(Uuid::new_v4())]).await.unwrap(), [expected]);
@@ -45,6 +47,79 @@ async fn a_domain_belongs_to_one_site() {
     assert_eq!(rig.store.site_by_domain("own.example").await.unwrap(), None);
     assert_eq!(rig.store.site_by_domain("chat.example").await.unwrap().unwrap().id, first);
     assert_eq!(rig.store.sites_since(0, 10).await.unwrap().len(), 1);
+}
+
+/// Goal: nobody takes host names from under another site's wildcard, or puts one above another site's names, while a site
+/// may have both and names beside a wildcard are free; method: each in turn, of one site and of two, by the store and by
+/// the bare statement of a process that knows nothing of the rule.
+#[tokio::test]
+async fn wildcards_keep_others_out() {
+    let rig = Rig::new().await;
+    let wild = SiteId(Uuid::new_v4());
+    rig.store.create_site(&new_site(wild, &["a.wild.example", "*.wild.example"])).await.unwrap();
+    let exact = rig.create_site("a.exact.example").await;
+    for taken in ["b.wild.example", "B.Wild.Example", "*.exact.example", "*.wild.example"] {
+        let result = rig.store.create_site(&new_site(SiteId(Uuid::new_v4()), &["own.example", taken])).await;
+        assert!(matches!(result, Err(CreateSiteError::DomainTaken)), "{taken}: {result:?}");
+    }
+    let add = async |site: SiteId, domain: &str| {
+        let mut tx = rig.store.admin().await.unwrap();
+        tx.lock_site(site).await.unwrap().unwrap();
+        tx.add_domain(site, domain).await?;
+        tx.commit().await.map_err(CreateSiteError::Store)
+    };
+    for (site, domain) in [(exact, "b.wild.example"), (wild, "*.exact.example")] {
+        let result = add(site, domain).await;
+        assert!(matches!(result, Err(CreateSiteError::DomainTaken)), "{domain}: {result:?}");
+        let bare = sqlx::query("INSERT INTO site_domain (site_id, domain) VALUES ($1, $2)");
+        let refused = bare.bind(site.0).bind(domain).execute(&rig.pool).await.unwrap_err();
+        assert!(
+            refused.as_database_error().is_some_and(<dyn DatabaseError>::is_unique_violation),
+            "{refused}"
+        );
+    }
+    let mine = [(wild, "b.wild.example"), (exact, "*.exact.example")];
+    let beside = [(exact, "wild.example"), (exact, "a.b.wild.example"), (wild, "*.a.exact.example")];
+    for (site, domain) in mine.into_iter().chain(beside) {
+        add(site, domain).await.unwrap_or_else(|error| panic!("{domain}: {error}"));
+    }
+}
+
+/// Goal: nor does it work at the same moment; method: each order, by the store and by the bare statement: the second waits
+/// for the first, and is refused when that has come true.
+#[tokio::test]
+async fn wildcards_keep_others_out_at_once() {
+    let rig = Rig::new().await;
+    let (one, two) = (rig.create_site("one.example").await, rig.create_site("two.example").await);
+    let waits = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+         WHERE d.datname = current_database() AND l.locktype = 'advisory' AND NOT l.granted";
+    for (first, second) in [("*.x.example", "a.x.example"), ("a.y.example", "*.y.example")] {
+        let mut open = rig.store.admin().await.unwrap();
+        open.lock_site(one).await.unwrap().unwrap();
+        open.add_domain(one, first).await.unwrap();
+        let store = rig.store.clone();
+        let adding = tokio::spawn(async move {
+            let mut tx = store.admin().await.unwrap();
+            tx.lock_site(two).await.unwrap().unwrap();
+            tx.add_domain(two, second).await?;
+            tx.commit().await.map_err(CreateSiteError::Store)
+        });
+        let pool = rig.pool.clone();
+        let bare = tokio::spawn(async move {
+            let bare = sqlx::query("INSERT INTO site_domain (site_id, domain) VALUES ($1, $2)");
+            bare.bind(two.0).bind(second).execute(&pool).await
+        });
+        let both = async || (rig.count(waits).await == 2).then_some(());
+        eventually(DEADLINE, "both others to wait", both).await.unwrap();
+        open.commit().await.unwrap();
+        let result = adding.await.unwrap();
+        assert!(matches!(result, Err(CreateSiteError::DomainTaken)), "{second}: {result:?}");
+        let refused = bare.await.unwrap().unwrap_err();
+        assert!(
+            refused.as_database_error().is_some_and(<dyn DatabaseError>::is_unique_violation),
+            "{refused}"
+        );
+    }
 }
 
 /// Goal: directories see each change once, oldest first, in steps as large as they like; method: change the first of

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tmtp_contract::{AdminOutcome, Effect};
 use tmtp_domain::{NodeNum, SiteId, Uid};
-use tmtp_store::{Change, DropReason};
+use tmtp_store::{Change, DropReason, WAITING};
 
 use super::super::{Home, NodeKey};
 use super::{Changed, Refused};
@@ -36,8 +36,12 @@ impl Home {
         }
         let one =
             |key: NodeKey| key.site == site && key.uid == uid && node.is_none_or(|wanted| wanted == key.node);
+        let mut nodes: Vec<i16> =
+            self.occupied.keys().filter(|key| one(**key)).map(|key| key.node.0).collect();
+        nodes.sort_unstable();
         let sessions = self.close_sessions(one, DISCONNECTED);
-        Ok(Changed::new(AdminOutcome::Closed { sessions }))
+        let changed = Changed::new(AdminOutcome::Closed { sessions });
+        Ok(changed.before(&json!({ "online": nodes })).after(&json!({ "online": [] })))
     }
 
     pub(super) fn drop_queue_of(
@@ -47,9 +51,11 @@ impl Home {
         node: NodeNum,
     ) -> Result<Changed, Refused> {
         let key = self.existing_node(site, uid, node)?;
+        let before = json!({ "node": node.0, WAITING: self.not_in_rows(key) });
         self.close_sessions(|node| node == key, QUEUE_DROPPED);
         self.forget_queue(key, Some(DropReason::Admin));
-        Ok(Changed::new(AdminOutcome::Changed))
+        let after = json!({ "node": node.0, WAITING: 0 });
+        Ok(Changed::new(AdminOutcome::Changed).before(&before).after(&after))
     }
 
     pub(super) fn revoke_node(&mut self, site: SiteId, uid: Uid, node: NodeNum) -> Result<Changed, Refused> {

@@ -1,7 +1,7 @@
 //! Groups that admins make, and who belongs to them. Members are told by the ordinary messages, as if everybody had come
 //! or left by itself.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tmtp_contract::{AdminOutcome, AskedPlace, Content, NewPlace};
 use tmtp_domain::{
     Alias, GROUP_MEMBERS_MAX, Group, GroupAct, GroupStatus, Membership, NameHolder, SiteId, Uid,
@@ -39,6 +39,8 @@ impl Home {
         if world.holder(call.site, gid) != Some(NameHolder::Group) {
             return Err(Refused::not_found("there is no such group"));
         }
+        let all = || add.iter().map(|place| place.uid).chain(drop.iter().copied());
+        let before = self.joined(call.site, gid, all());
         let mut refusals = Vec::with_capacity(add.len() + drop.len());
         for place in add {
             refusals.push(self.add_place(call, gid, place, world).err().map(str::to_owned));
@@ -46,9 +48,27 @@ impl Home {
         for uid in drop {
             refusals.push(self.drop_place(call, gid, *uid).err().map(str::to_owned));
         }
-        let done = refusals.iter().filter(|refusal| refusal.is_none()).count();
-        let after = json!({ "group": gid, "added": add.len(), "dropped": drop.len(), "done": done });
-        Ok(Changed::new(AdminOutcome::Places { refusals, asked: asked.to_vec() }).after(&after))
+        let refused = all().zip(&refusals).filter(|(_, refusal)| refusal.is_some()).map(|(uid, _)| uid);
+        let refused: Vec<Uid> = refused.collect();
+        let is_done = |uid: &Uid| !refused.contains(uid);
+        let after = json!({
+            "group": gid,
+            "added": texts(add.iter().map(|place| place.uid).filter(is_done)),
+            "dropped": texts(drop.iter().copied().filter(is_done)),
+            "refused": texts(refused.iter().copied()),
+        });
+        Ok(Changed::new(AdminOutcome::Places { refusals, asked: asked.to_vec() })
+            .before(&before)
+            .after(&after))
+    }
+
+    /// Which of these belong to a group, for the audit log.
+    fn joined(&self, site: SiteId, gid: &str, of: impl Iterator<Item = Uid>) -> Value {
+        let group = self.groups.get(&(site, gid.to_owned()));
+        let is_joined = |uid: &Uid| {
+            group.and_then(|group| group.get(*uid)).is_some_and(|place| place.status == GroupStatus::Joined)
+        };
+        json!({ "group": gid, "joined": texts(of.filter(is_joined)) })
     }
 
     pub(in super::super) fn add_place(
@@ -96,4 +116,9 @@ impl Home {
         let news = Content::Member { act, gid: gid.to_owned(), alias, new_alias: None };
         self.tell_group(call, NodeKey { site: call.site, uid, node: NO_NODE }, gid, news, Some(uid));
     }
+}
+
+/// For the audit log.
+fn texts(uids: impl Iterator<Item = Uid>) -> Vec<String> {
+    uids.map(|uid| uid.to_string()).collect()
 }

@@ -29,6 +29,7 @@ impl Home {
         let before = std::mem::replace(&mut member.status, status);
         let nodes: Vec<NodeNum> = member.nodes.iter().map(|node| node.num).collect();
         if before != status {
+            member.notice = None;
             self.changes.push(Change::MemberStatus { site, uid, status });
         }
         match status {
@@ -50,7 +51,6 @@ impl Home {
         site: SiteId,
         uid: Uid,
         suspension: Suspension,
-        notice: Option<&str>,
     ) -> Result<Changed, Refused> {
         let member = self.members.get_mut(&(site, uid)).ok_or_else(Refused::no_member)?;
         match member.status {
@@ -60,9 +60,11 @@ impl Home {
         }
         let status = MemberStatus::Suspended;
         let before = std::mem::replace(&mut member.status, status);
-        self.close_member(site, uid, notice.unwrap_or(MEMBER_SUSPENDED));
+        member.notice.clone_from(&suspension.notice);
+        self.close_member(site, uid, suspension.notice.as_deref().unwrap_or(MEMBER_SUSPENDED));
+        let Suspension { reason, notice, until, .. } = &suspension;
         let after =
-            json!({ "status": status.as_str(), "reason": suspension.reason, "until_ms": suspension.until });
+            json!({ "status": status.as_str(), "reason": reason, "notice": notice, "until_ms": until });
         self.changes.push(Change::Suspended { site, uid, suspension });
         let changed = Changed::new(AdminOutcome::Member { status });
         Ok(changed.before(&json!({ "status": before.as_str() })).after(&after))

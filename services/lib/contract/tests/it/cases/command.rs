@@ -2,6 +2,8 @@
 
 mod admin;
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use bytes::Bytes;
 use tmtp_contract::{
     Attach, Body, BodyRef, Command, CommandEntry, Credentials, DataInfo, Digest, Envelope, Showing, VERSION,
@@ -90,6 +92,37 @@ fn registrations() -> Vec<Case> {
                         invite: Some(InviteId(uuid::Uuid::from_u128(0x33))),
                     }),
                     code: Some([0x44; 32]),
+                    from: None,
+                })),
+            },
+        ),
+        one(
+            "v1/command/register_from_an_address",
+            "a new user who comes with the code of an invite, and from where",
+            Command::Register {
+                uid: uid(0x40),
+                secret: hash(0x60),
+                label: "phone".into(),
+                alias: None,
+                credentials: Some(Box::new(Credentials {
+                    identity: None,
+                    code: Some([0x44; 32]),
+                    from: Some(Ipv4Addr::new(192, 0, 2, 7).into()),
+                })),
+            },
+        ),
+        one(
+            "v1/command/register_from_a_longer_address",
+            "the same over IPv6",
+            Command::Register {
+                uid: uid(0x40),
+                secret: hash(0x60),
+                label: "phone".into(),
+                alias: None,
+                credentials: Some(Box::new(Credentials {
+                    identity: None,
+                    code: Some([0x44; 32]),
+                    from: Some(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7).into()),
                 })),
             },
         ),
