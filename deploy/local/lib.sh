@@ -34,6 +34,9 @@ WORKER_COUNT=2
 BASE_PORT=7400
 PROFILE=release
 
+# More settings of Postgres, as words of its command line.
+POSTGRES_SETTINGS=()
+
 # What is being done, and which log tells about it; for the message when it fails.
 STEP=
 STEP_LOG=
@@ -457,7 +460,8 @@ start_postgres() {
     mapfile -t prefix < <(account_prefix postgres)
     # No Unix socket: its path could be too long, and one way in is enough.
     (cd / && spawn postgres "${prefix[@]}" "$binaries/postgres" -D "$dir/data" -p "$(postgres_port)" \
-        -c listen_addresses="$HOST" -c unix_socket_directories= -c max_connections=200 -c shared_buffers=256MB)
+        -c listen_addresses="$HOST" -c unix_socket_directories= -c max_connections=200 -c shared_buffers=256MB \
+        "${POSTGRES_SETTINGS[@]}")
     await postgres 60 "$binaries/pg_isready" -q -h "$HOST" -p "$(postgres_port)"
 }
 

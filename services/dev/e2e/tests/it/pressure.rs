@@ -20,8 +20,9 @@ const UNANSWERED_MAX: usize = 256 << 10;
 /// Looks, 50 ms apart at last, at which nothing may have changed before everything counts as standing still. Together they
 /// are several times as long as a gateway waits for answers here.
 const LOOKS: usize = 80;
-/// What the gateway may grow by: what is unanswered, in a few copies, and not the flood.
-const GROWTH_MAX: u64 = 8 << 20;
+/// What the gateway may grow by: half of the flood. Expected is what is unanswered, in a few copies, and what the allocator
+/// adds to that.
+const GROWTH_MAX: u64 = (POSTS * OCTETS / 2) as u64;
 
 /// Goal: with no worker at work, a client that posts as fast as it can is slowed down; gateways and streams hold a bounded
 /// part of that, and once; nobody loses the connection; and in the end everything is answered and delivered, once. Method:

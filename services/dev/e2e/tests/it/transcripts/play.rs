@@ -127,6 +127,10 @@ impl<S: Stage> Play<'_, S> {
                 Ok(())
             }
             Act::GetsQuit(text) => self.expect_quit(who, text).await,
+            Act::LeavesAlone { device, time } => {
+                let uid = self.variables.get(&format!("{who}.uid"))?;
+                self.stage.leave_alone(&uid, *device, *time).await
+            }
             Act::GetsEnd => self.expect_end(who, "end").await,
             Act::GetsCut => self.expect_end(who, "cut").await,
             Act::GetsNothing => self.expect_nothing(who).await,

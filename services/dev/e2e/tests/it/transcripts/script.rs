@@ -23,6 +23,8 @@ pub struct Script {
     pub wide: bool,
     /// A real cluster cannot be brought into this situation.
     pub pure_only: bool,
+    /// Only a real cluster can, because it is about what stands in the database.
+    pub real_only: bool,
     /// The rows of `rows.txt` that it shows.
     pub covers: Vec<String>,
     /// What happens, with the number of the line.
@@ -74,6 +76,11 @@ pub enum Act {
     GetsCut,
     GetsNothing,
     Leaves,
+    /// Nobody uses a device, which has messages to get, for so long; and the server has looked after it since.
+    LeavesAlone {
+        device: i16,
+        time: Duration,
+    },
     Quits,
     AcksByHand,
     Acks(String),
@@ -110,6 +117,7 @@ impl Script {
             policy: Policy::default(),
             real_time: false,
             pure_only: false,
+            real_only: false,
             wide: false,
             covers: Vec::new(),
             steps: Vec::new(),
@@ -142,6 +150,7 @@ impl Script {
             "" => return Ok(()),
             "real time" => self.real_time = true,
             "pure only" => self.pure_only = true,
+            "real only" => self.real_only = true,
             "several in flight" => self.wide = true,
             _ => self.steps.push((number, step(line)?)),
         }
@@ -218,6 +227,9 @@ fn does(text: &str) -> Result<Act> {
             Act::LogsIn { gateway: number(gateway)?, as_whom: Some((uid.to_owned(), node.to_owned())) }
         }
         ["leaves"] => Act::Leaves,
+        ["leaves", "device", device, "alone", "for", time] => {
+            Act::LeavesAlone { device: device.parse()?, time: duration(time)? }
+        }
         ["quits"] => Act::Quits,
         ["acks", "by", "hand"] => Act::AcksByHand,
         ["acks", id] => Act::Acks(id.to_owned()),

@@ -3,11 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
+use sqlx::PgConnection;
 use tmtp_client::{Connect, Trust};
 use tmtp_contract::{AdminAnswer, AdminChange};
-use tmtp_e2e::{Pure, WAIT};
+use tmtp_domain::{SiteId, Uid};
+use tmtp_e2e::{Cluster, Pure, WAIT};
 use tmtp_gateway::session::Exit;
+use tmtp_testkit::eventually;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -39,6 +42,8 @@ pub trait Stage {
     async fn close(&mut self, link: usize);
     /// Lets time pass. `real`: it is not scaled.
     async fn pass(&mut self, time: Duration, real: bool);
+    /// Nobody uses this device for so long, and the server has looked after it since.
+    async fn leave_alone(&mut self, uid: &str, device: i16, time: Duration) -> Result<()>;
     /// The database refuses what comes of the next command.
     fn refuse_next(&mut self) -> Result<()>;
     /// An admin changes something.
@@ -77,6 +82,10 @@ impl Stage for Pure {
         Self::pass(self, time);
     }
 
+    async fn leave_alone(&mut self, _: &str, _: i16, _: Duration) -> Result<()> {
+        bail!("devices do not age here, because there is no database that says when they were used")
+    }
+
     fn refuse_next(&mut self) -> Result<()> {
         Self::refuse_next(self);
         Ok(())
@@ -91,10 +100,12 @@ impl Stage for Pure {
 }
 
 /// A site of a real cluster.
-pub struct Real {
+pub struct Real<'a> {
+    cluster: &'a Cluster,
     gateways: Vec<SocketAddr>,
     /// Of the site.
     domain: String,
+    site: SiteId,
     links: Vec<RealLink>,
 }
 
@@ -110,13 +121,53 @@ struct RealLink {
     came: mpsc::UnboundedReceiver<Came>,
 }
 
-impl Real {
-    pub fn new(gateways: Vec<SocketAddr>, domain: String) -> Self {
-        Self { gateways, domain, links: Vec::new() }
+impl<'a> Real<'a> {
+    pub fn new(cluster: &'a Cluster, domain: String, site: SiteId) -> Self {
+        Self { cluster, gateways: cluster.gateway_addresses(), domain, site, links: Vec::new() }
     }
 }
 
-impl Stage for Real {
+/// A member's device as the database knows it.
+struct Device {
+    site: SiteId,
+    uid: Uid,
+    num: i16,
+}
+
+impl Device {
+    /// Messages that wait for it in rows.
+    async fn waiting(&self, database: &mut PgConnection) -> Result<i64> {
+        let query =
+            sqlx::query_scalar("SELECT count(*) FROM inbox WHERE site_id = $1 AND uid = $2 AND node = $3");
+        let query = query.bind(self.site.0).bind(&self.uid.0[..]).bind(self.num);
+        query.fetch_one(database).await.context("count what waits")
+    }
+
+    /// Its last use, and a warning, become older.
+    async fn age(&self, database: &mut PgConnection, time: Duration) -> Result<()> {
+        let query = sqlx::query(
+            "UPDATE node SET last_seen_at = coalesce(last_seen_at, created_at) - make_interval(secs => $4),
+                             quiet_warned_at = quiet_warned_at - make_interval(secs => $4)
+             WHERE site_id = $1 AND uid = $2 AND num = $3",
+        );
+        let query = query.bind(self.site.0).bind(&self.uid.0[..]).bind(self.num).bind(time.as_secs_f64());
+        let aged = query.execute(database).await.context("make the device older")?.rows_affected();
+        ensure!(aged == 1, "there is no device {} of {}", self.num, self.uid);
+        Ok(())
+    }
+
+    /// Its user was warned just now.
+    async fn is_warned(&self, database: &mut PgConnection) -> Result<bool> {
+        let query = sqlx::query_scalar(
+            "SELECT coalesce(quiet_warned_at > now() - interval '1 hour', false) FROM node
+             WHERE site_id = $1 AND uid = $2 AND num = $3",
+        );
+        let query = query.bind(self.site.0).bind(&self.uid.0[..]).bind(self.num);
+        query.fetch_one(database).await.context("read when it was warned")
+    }
+}
+
+impl Stage for Real<'_> {
     async fn connect(&mut self, gateway: usize) -> Result<usize> {
         let address = *self.gateways.get(gateway).context("no such gateway")?;
         let connect = Connect { address, server_name: Some(self.domain.clone()), trust: Trust::Any };
@@ -158,6 +209,19 @@ impl Stage for Real {
 
     async fn pass(&mut self, time: Duration, real: bool) {
         tokio::time::sleep(if real { time } else { time / SCALE }).await;
+    }
+
+    async fn leave_alone(&mut self, uid: &str, device: i16, time: Duration) -> Result<()> {
+        let device = Device { site: self.site, uid: Uid::parse(uid).context("a uid")?, num: device };
+        let mut database = self.cluster.database().await?;
+        let in_rows = async || device.waiting(&mut database).await.is_ok_and(|rows| rows > 0).then_some(());
+        eventually(WAIT, "messages for the device to be in rows", in_rows).await?;
+        device.age(&mut database, time).await?;
+        let looked_after = async || {
+            let is_warned = device.is_warned(&mut database).await.ok()?;
+            (is_warned || device.waiting(&mut database).await.ok()? == 0).then_some(())
+        };
+        eventually(WAIT, "the server to look after the device", looked_after).await
     }
 
     fn refuse_next(&mut self) -> Result<()> {
