@@ -22,24 +22,24 @@ pub(crate) struct Key {
     #[command(flatten)]
     database: Database,
     /// For people
-    #[arg(long, value_parser = parse_name, required_unless_present = "key_file", default_value_if("key_file", clap::builder::ArgPredicate::IsPresent, "bootstrap"))]
+    #[arg(long, value_parser = parse_name, required_unless_present = "given", default_value_if("given", clap::builder::ArgPredicate::IsPresent, "bootstrap"))]
     name: Option<String>,
     /// Succeed, and make nothing, when there is a valid operator key with this name
-    #[arg(long, visible_alias = "if-absent", conflicts_with = "key_file")]
+    #[arg(long, visible_alias = "if-absent", conflicts_with = "given")]
     if_missing: bool,
     /// Write the key into a new file that only you can read, instead of printing it
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
     /// Register the key in this file instead of making one: tmk_live_ and 43 random letters and digits. Changes nothing
     /// when it is registered already, even if it was revoked since
-    #[arg(long, value_name = "FILE", conflicts_with = "save")]
-    key_file: Option<PathBuf>,
+    #[arg(long = "key-file", value_name = "FILE", conflicts_with = "save")]
+    given: Option<PathBuf>,
 }
 
 impl Key {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let name = self.name.clone().context("a key needs a name")?;
-        match &self.key_file {
+        match &self.given {
             Some(path) => self.register(&name, &read_key(path)?).await,
             None => self.create(&name).await,
         }

@@ -14,7 +14,7 @@ use super::fences::{console, fences, read};
 /// The page.
 const GUIDE: &str = "deploy/README.md";
 /// Its commands wait for a site to be served, and for messages.
-const WITHIN: Duration = Duration::from_mins(3);
+const WITHIN: Duration = Duration::from_mins(5);
 
 /// Goal: what the guide says works, word for word. Method: run all its blocks for the shell, one after the other in one
 /// shell, on a cluster whose addresses stand where the reader's would; then look for what they must have done.
