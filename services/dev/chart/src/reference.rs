@@ -1,6 +1,8 @@
 //! What is made from its source and kept beside it: the table of values in the chart's README, from the comments in
 //! `values.yaml`; and the programs' settings in `values.schema.json`, from the structs that the programs read.
 
+use std::fmt::Write as _;
+
 use anyhow::{Context as _, Result, ensure};
 
 use serde_json::Value;
@@ -91,7 +93,8 @@ pub fn readme(readme: &str, values: &str) -> Result<String> {
         let pointer = format!("/{}", path.replace('.', "/"));
         let default = defaults.pointer(&pointer).with_context(|| format!("{path} has no default"))?;
         let meaning = meaning.replace('|', "\\|");
-        table.push_str(&format!("| `{path}` | `{default}` | {meaning} |\n"));
+        // Writing to a String cannot fail.
+        let _ = writeln!(table, "| `{path}` | `{default}` | {meaning} |");
     }
     Ok([before, BEGIN, &table, END, after].concat())
 }

@@ -35,7 +35,7 @@ pub(super) fn confined(release: &Release) -> Vec<String> {
             problems.push(format!("{title} may run as root"));
         }
         for field in ["runAsUser", "runAsGroup"] {
-            if !security[field].as_u64().is_some_and(|id| id > 0) {
+            if security[field].as_u64().unwrap_or_default() == 0 {
                 problems.push(format!("{title} has no {field} in numbers"));
             }
         }

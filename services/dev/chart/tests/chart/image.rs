@@ -107,9 +107,9 @@ fn problems(dockerfile: &str, ignored: &str, root: &Path) -> Vec<String> {
             problems.push(format!("{source} is copied, but kept from the build by .dockerignore"));
         }
     }
-    let manifest: toml::Table = std::fs::read_to_string(root.join("Cargo.toml")).unwrap().parse().unwrap();
-    for member in manifest["workspace"]["members"].as_array().unwrap() {
-        let folder = member.as_str().unwrap().split('/').next().unwrap();
+    let manifest: toml::Table = read("Cargo.toml").parse().expect("a manifest");
+    for member in manifest["workspace"]["members"].as_array().expect("members") {
+        let folder = member.as_str().and_then(|member| member.split('/').next()).expect("a path");
         if !copied.iter().any(|source| source == folder) {
             problems.push(format!("members in {folder} are not copied; cargo needs all of them"));
         }
@@ -184,8 +184,8 @@ fn services() -> BTreeMap<String, Value> {
             text.replace_range(begin..end, value);
         }
     }
-    let document = yaml(&text).unwrap().remove(0);
-    document["services"].as_object().unwrap().clone().into_iter().collect()
+    let document = yaml(&text).expect("YAML").remove(0);
+    document["services"].as_object().expect("services").clone().into_iter().collect()
 }
 
 /// Goal: the settings in the compose file exist and are good; method: the programs' own check.

@@ -42,96 +42,90 @@ fn the_schema_is_strict() {
     }
 }
 
+/// Values files, what is changed of them, and words of the refusal.
+const CASES: &[(&str, &[&str], &str)] = &[
+    ("external", &["postgres.existingSecret=\"\""], "postgres.existingSecret is empty"),
+    ("external", &["redis.existingSecret=\"\""], "redis.existingSecret is empty"),
+    ("trial", &["postgres.existingSecret=\"a\""], "postgres.existingSecret and trial.enabled"),
+    ("trial", &["redis.existingSecret=\"a\""], "redis.existingSecret and trial.enabled"),
+    ("external", &["bodies.kind=\"s3\""], "bodies.s3.bucket is empty"),
+    ("external", &["bodies.s3.bucket=\"b\""], "bodies.s3 is set, but bodies.kind is postgres"),
+    (
+        "external",
+        &["bodies.kind=\"s3\"", "bodies.s3={\"bucket\":\"b\",\"accessKey\":\"a\"}"],
+        "bodies.s3.accessKey and bodies.s3.existingSecret",
+    ),
+    ("full", &["bodies.s3.accountAnnotations={\"a\":\"b\"}"], "the credentials come from one of them"),
+    ("external", &["certificate.existingSecret=\"\""], "there is no certificate"),
+    ("cert-manager", &["certificate.existingSecret=\"a\""], "comes from one of them"),
+    ("cert-manager", &["certificate.certManager.issuer.name=\"\""], "issuer.name is empty"),
+    (
+        "cert-manager",
+        &["bootstrap.site={\"name\":\"\",\"domains\":[]}"],
+        "certificate.certManager.dnsNames is empty",
+    ),
+    (
+        "external",
+        &["certificate.certManager.issuer.name=\"a\""],
+        "certificate.certManager is set, but not enabled",
+    ),
+    ("external", &["bootstrap.site.name=\"A\""], "must be given together"),
+    ("external", &["bootstrap.site.domains=[\"a.example\"]"], "must be given together"),
+    ("trial", &["bootstrap.site.domains=[\"*.a.example\"]"], "begins with a wildcard"),
+    ("trial", &["bootstrap.enabled=false"], "nobody would make it"),
+    ("external", &["gateway.proxyProtocol.enabled=true"], "gateway.proxyProtocol.trusted is empty"),
+    (
+        "external",
+        &["gateway.proxyProtocol.trusted=[\"10.0.0.0/8\"]"],
+        "gateway.proxyProtocol.enabled is false",
+    ),
+    ("full", &["gateway.service.type=\"ClusterIP\""], "need gateway.service.type LoadBalancer"),
+    ("full", &["gateway.autoscaling.minReplicas=21"], "gateway.autoscaling.minReplicas is more"),
+    ("full", &["worker.autoscaling.minReplicas=17"], "worker.autoscaling.minReplicas is more"),
+    (
+        "full",
+        &["worker.autoscaling.maxReplicas=129"],
+        "worker.autoscaling.maxReplicas is more than migration",
+    ),
+    ("full", &["worker.autoscaling.prometheusUrl=\"\""], "worker.autoscaling.prometheusUrl is empty"),
+    ("external", &["worker.replicas=65"], "worker.replicas is more than migration.shards"),
+    ("full", &["admin.route={\"enabled\":true,\"parentRefs\":[{\"name\":\"web\"}]}"], "one way in is enough"),
+    ("gateway-api", &["admin.api.host=\"\"", "admin.public.url=\"\""], "for which host is the HTTPRoute"),
+    ("external", &["admin.api.host=\"a.example\""], "nothing would serve it"),
+    ("gateway-api", &["admin.api.host=\"join.acme.example\""], "have the same host"),
+    ("gateway-api", &["admin.route.parentRefs=[]"], "to which Gateway"),
+    ("gateway-api", &["networkPolicy.webFrom=[]"], "networkPolicy.webFrom is empty"),
+    ("full", &["networkPolicy.monitoringFrom=[]"], "networkPolicy.monitoringFrom is empty"),
+    ("external", &["gateway.config.listen={\"drain_over\":\"1s\"}"], "change gateway.drainSeconds"),
+    ("external", &["gateway.config.listen={\"address\":\"0.0.0.0:1\"}"], "change gateway.service.port"),
+    ("external", &["gateway.config.bodies={\"s3\":{\"bucket\":\"b\"}}"], "change bodies.s3"),
+    ("external", &["worker.config.postgres={\"url\":\"postgres://h/d\"}"], "change postgres.existingSecret"),
+    (
+        "external",
+        &["worker.config.monitor={\"address\":\"0.0.0.0:1\"}"],
+        "worker.config.monitor is not set here",
+    ),
+    (
+        "external",
+        &["admin.public.url=\"https://join.example\"", "admin.config.public={\"tmtp_port\":0}"],
+        "change gateway.service.port",
+    ),
+    (
+        "external",
+        &["admin.config.listen={\"trust_forwarded_for\":false}"],
+        "change admin.ingress or admin.route",
+    ),
+    ("external", &["admin.config.public={\"web_clients\":[]}"], "there are no pages for invited people"),
+    ("full", &["gateway.service.port=8443"], "admin.config.acme.enabled needs gateway.service.port 443"),
+];
+
 /// Goal: every combination that cannot work is refused, in words that name the values; method: one at a time.
 #[test]
 fn impossible_combinations_are_refused() {
-    let cases: &[(&str, &[&str], &str)] = &[
-        ("external", &["postgres.existingSecret=\"\""], "postgres.existingSecret is empty"),
-        ("external", &["redis.existingSecret=\"\""], "redis.existingSecret is empty"),
-        ("trial", &["postgres.existingSecret=\"a\""], "postgres.existingSecret and trial.enabled"),
-        ("trial", &["redis.existingSecret=\"a\""], "redis.existingSecret and trial.enabled"),
-        ("external", &["bodies.kind=\"s3\""], "bodies.s3.bucket is empty"),
-        ("external", &["bodies.s3.bucket=\"b\""], "bodies.s3 is set, but bodies.kind is postgres"),
-        (
-            "external",
-            &["bodies.kind=\"s3\"", "bodies.s3={\"bucket\":\"b\",\"accessKey\":\"a\"}"],
-            "bodies.s3.accessKey and bodies.s3.existingSecret",
-        ),
-        ("full", &["bodies.s3.accountAnnotations={\"a\":\"b\"}"], "the credentials come from one of them"),
-        ("external", &["certificate.existingSecret=\"\""], "there is no certificate"),
-        ("cert-manager", &["certificate.existingSecret=\"a\""], "comes from one of them"),
-        ("cert-manager", &["certificate.certManager.issuer.name=\"\""], "issuer.name is empty"),
-        (
-            "cert-manager",
-            &["bootstrap.site={\"name\":\"\",\"domains\":[]}"],
-            "certificate.certManager.dnsNames is empty",
-        ),
-        (
-            "external",
-            &["certificate.certManager.issuer.name=\"a\""],
-            "certificate.certManager is set, but not enabled",
-        ),
-        ("external", &["bootstrap.site.name=\"A\""], "must be given together"),
-        ("external", &["bootstrap.site.domains=[\"a.example\"]"], "must be given together"),
-        ("trial", &["bootstrap.site.domains=[\"*.a.example\"]"], "begins with a wildcard"),
-        ("trial", &["bootstrap.enabled=false"], "nobody would make it"),
-        ("external", &["gateway.proxyProtocol.enabled=true"], "gateway.proxyProtocol.trusted is empty"),
-        (
-            "external",
-            &["gateway.proxyProtocol.trusted=[\"10.0.0.0/8\"]"],
-            "gateway.proxyProtocol.enabled is false",
-        ),
-        ("full", &["gateway.service.type=\"ClusterIP\""], "need gateway.service.type LoadBalancer"),
-        ("full", &["gateway.autoscaling.minReplicas=21"], "gateway.autoscaling.minReplicas is more"),
-        ("full", &["worker.autoscaling.minReplicas=17"], "worker.autoscaling.minReplicas is more"),
-        (
-            "full",
-            &["worker.autoscaling.maxReplicas=129"],
-            "worker.autoscaling.maxReplicas is more than migration",
-        ),
-        ("full", &["worker.autoscaling.prometheusUrl=\"\""], "worker.autoscaling.prometheusUrl is empty"),
-        ("external", &["worker.replicas=65"], "worker.replicas is more than migration.shards"),
-        (
-            "full",
-            &["admin.route={\"enabled\":true,\"parentRefs\":[{\"name\":\"web\"}]}"],
-            "one way in is enough",
-        ),
-        ("gateway-api", &["admin.api.host=\"\"", "admin.public.url=\"\""], "for which host is the HTTPRoute"),
-        ("external", &["admin.api.host=\"a.example\""], "nothing would serve it"),
-        ("gateway-api", &["admin.api.host=\"join.acme.example\""], "have the same host"),
-        ("gateway-api", &["admin.route.parentRefs=[]"], "to which Gateway"),
-        ("gateway-api", &["networkPolicy.webFrom=[]"], "networkPolicy.webFrom is empty"),
-        ("full", &["networkPolicy.monitoringFrom=[]"], "networkPolicy.monitoringFrom is empty"),
-        ("external", &["gateway.config.listen={\"drain_over\":\"1s\"}"], "change gateway.drainSeconds"),
-        ("external", &["gateway.config.listen={\"address\":\"0.0.0.0:1\"}"], "change gateway.service.port"),
-        ("external", &["gateway.config.bodies={\"s3\":{\"bucket\":\"b\"}}"], "change bodies.s3"),
-        (
-            "external",
-            &["worker.config.postgres={\"url\":\"postgres://h/d\"}"],
-            "change postgres.existingSecret",
-        ),
-        (
-            "external",
-            &["worker.config.monitor={\"address\":\"0.0.0.0:1\"}"],
-            "worker.config.monitor is not set here",
-        ),
-        (
-            "external",
-            &["admin.public.url=\"https://join.example\"", "admin.config.public={\"tmtp_port\":0}"],
-            "change gateway.service.port",
-        ),
-        (
-            "external",
-            &["admin.config.listen={\"trust_forwarded_for\":false}"],
-            "change admin.ingress or admin.route",
-        ),
-        ("external", &["admin.config.public={\"web_clients\":[]}"], "there are no pages for invited people"),
-        ("full", &["gateway.service.port=8443"], "admin.config.acme.enabled needs gateway.service.port 443"),
-    ];
     let chart = chart();
     let mut wrong = Vec::new();
     let mut said = String::new();
-    for (file, changes, words) in cases {
+    for (file, changes, words) in CASES {
         let refusal = chart.refusal(Some(&values(file)), changes).unwrap_or_else(|error| error.to_string());
         said.push_str(&refusal);
         let lines = refusal.lines().filter(|line| line.starts_with("  - ")).count();
@@ -150,7 +144,7 @@ fn impossible_combinations_are_refused() {
 
 /// The template with the refusals.
 fn template() -> String {
-    std::fs::read_to_string(chart().folder().join("templates/_problems.tpl")).unwrap()
+    std::fs::read_to_string(chart().folder().join("templates/_problems.tpl")).expect("a template")
 }
 
 /// What separates the list of settings from the messages.
@@ -159,8 +153,8 @@ const OWN: &str = "{{- define \"postern.ownSettings\" -}}\n";
 /// The longest part of each message that is not computed.
 fn messages() -> Vec<String> {
     let text = template();
-    let (before, rest) = text.split_once(OWN).unwrap();
-    let after = rest.split_once("{{- end }}").unwrap().1;
+    let (before, rest) = text.split_once(OWN).expect("the list");
+    let after = rest.split_once("{{- end }}").expect("its end").1;
     let code = |line: &&str| !["{{-", "{{/*", "*/}}"].iter().any(|start| line.starts_with(start));
     let lines = before.lines().skip_while(|line| !line.starts_with("{{- define")).chain(after.lines());
     let found = lines.map(str::trim).filter(|line| !line.is_empty()).filter(code).filter_map(|line| {
@@ -175,10 +169,10 @@ fn messages() -> Vec<String> {
 /// Settings that follow from other values, by component.
 fn own_settings() -> Vec<(String, String)> {
     let text = template();
-    let block = text.split_once(OWN).unwrap().1.split_once("{{- end }}").unwrap().0;
-    let list = yaml(block).unwrap().remove(0);
-    let pairs = list.as_object().unwrap().iter().flat_map(|(component, settings)| {
-        settings.as_object().unwrap().keys().map(move |path| (component.clone(), path.clone()))
+    let block = text.split_once(OWN).expect("the list").1.split_once("{{- end }}").expect("its end").0;
+    let list = yaml(block).expect("YAML").remove(0);
+    let pairs = list.as_object().expect("components").iter().flat_map(|(component, settings)| {
+        settings.as_object().expect("settings").keys().map(move |path| (component.clone(), path.clone()))
     });
     pairs.collect()
 }
@@ -186,7 +180,7 @@ fn own_settings() -> Vec<(String, String)> {
 /// Some value that the schema of a setting takes, and that says something.
 fn some(schema: &Value) -> Value {
     if let Some(properties) = schema["properties"].as_object() {
-        let (name, inner) = properties.iter().next().unwrap();
+        let (name, inner) = properties.iter().next().expect("a setting");
         return json!({ name.as_str(): some(inner) });
     }
     if let Some(first) = schema["enum"].as_array().or(schema["oneOf"].as_array()).and_then(|all| all.first())

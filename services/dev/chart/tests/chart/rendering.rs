@@ -146,7 +146,7 @@ fn notes() {
         for line in shown.lines() {
             assert!(!line.contains("%!") && !line.contains("<no value>"), "{}: {line}", stem(&file));
         }
-        all.push_str(&format!("=== {}\n{}\n", stem(&file), shown.trim_end()));
+        all.extend(["=== ", &stem(&file), "\n", shown.trim_end(), "\n"]);
     }
     let wanted =
         ["trial.example:443", "UNFIT FOR PRODUCTION", "helm -n messaging test postern", "self-signed"];
@@ -157,14 +157,14 @@ fn notes() {
 }
 
 fn copy_folder(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let path = entry.expect("a folder").path();
+        let target = to.join(path.file_name().expect("a folder"));
         if path.is_dir() {
             copy_folder(&path, &target);
         } else {
-            std::fs::copy(&path, &target).unwrap();
+            std::fs::copy(&path, &target).expect("a folder");
         }
     }
 }
