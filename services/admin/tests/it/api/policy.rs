@@ -238,7 +238,7 @@ async fn registration_is_a_part() {
     assert_eq!(entries, (0..6).rev().zip(expected).collect::<Vec<_>>());
     let count = async |action| {
         let filter = AuditFilter { action: Some(action), ..AuditFilter::default() };
-        world.store.audit(filter, 20).await.unwrap().len()
+        world.all().await.audit(filter, 20).await.unwrap().len()
     };
     assert_eq!((count("policy.update").await, count("site.update").await), (5, 2));
 }
