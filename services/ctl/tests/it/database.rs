@@ -214,6 +214,6 @@ fn a_migration_waits_for_the_database() {
     server.start_again().expect("it starts");
     complaints.for_each(drop);
     assert!(migration.wait().expect("it ends").success());
-    let complaint = fail("postgres://someone@127.0.0.1:1/nothing", "migrate --wait 2", 1);
+    let complaint = fail("postgres://someone@127.0.0.1:1/nothing", "migrate --wait 8", 1);
     assert!(complaint.contains("waiting: ") && complaint.contains("error: "), "{complaint}");
 }
