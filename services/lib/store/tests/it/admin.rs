@@ -305,7 +305,7 @@ async fn what_was_dropped_is_counted() {
         ..Spill::default()
     };
     rig.spill(&shards[0], &spill).await.unwrap();
-    let drop = |num| Change::DropInbox { site, uid: uid(1), node: NodeNum(num) };
+    let drop = |num| Change::DropInbox { site, uid: uid(1), node: NodeNum(num), trace: None };
     let noted = |once: &str, before: &str| {
         Change::Admin(Box::new(AdminRecord {
             site,
@@ -329,7 +329,7 @@ async fn what_was_dropped_is_counted() {
         noted("c", r#"{"waiting":0}"#),
     ];
     rig.commit(&mut shards[0], None, changes).await.unwrap();
-    let entries = rig.store.audit(AuditFilter::default(), 10).await.unwrap();
+    let entries = rig.all().await.audit(AuditFilter::default(), 10).await.unwrap();
     let befores: Vec<&str> = entries.iter().rev().filter_map(|entry| entry.before.as_deref()).collect();
     assert_eq!(befores, [r#"{"waiting": 5}"#, "{}", r#"{"waiting": 0}"#]);
     assert_eq!(rig.count("SELECT count(*) FROM message").await, 0);

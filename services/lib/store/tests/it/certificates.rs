@@ -150,7 +150,7 @@ async fn one_at_a_time() {
 
     let sites = [site];
     let filter = AuditFilter { sites: Some(&sites), ..AuditFilter::default() };
-    let noted = rig.store.audit(filter, 9).await.unwrap();
+    let noted = rig.all().await.audit(filter, 9).await.unwrap();
     let cert = |id: CertificateId| format!("cert_{id}");
     let json = |text: &Option<String>| -> Value { serde_json::from_str(text.as_deref().unwrap()).unwrap() };
     let [newer, older] = &noted[..] else { panic!("{noted:?}") };

@@ -138,7 +138,7 @@ async fn the_external_id_reaches_the_member() {
     let site = rig.create_site("a.example").await;
     let found = async |external_id: &str| {
         let filter = MemberFilter { external_id: Some(external_id), ..MemberFilter::default() };
-        let records = rig.store.member_records(site, filter, None, 9).await.unwrap();
+        let records = rig.all().await.member_records(site, filter, None, 9).await.unwrap();
         records.into_iter().map(|record| record.uid).collect::<Vec<_>>()
     };
     let one = invite_for(&rig, site, 1, "E 1", 1).await;
@@ -155,8 +155,8 @@ async fn the_external_id_reaches_the_member() {
     both.push(Change::MemberStatus { site, uid: uid(4), status: MemberStatus::Pending });
     rig.commit(shard, None, both).await.unwrap();
     assert_eq!((found("E 1").await, found("E 4").await), (vec![uid(1)], vec![uid(4)]));
-    assert_eq!(rig.store.invite(site, taken).await.unwrap().unwrap().usage.uses_completed, 1);
-    let noted = rig.store.audit(AuditFilter::default(), 9).await.unwrap();
+    assert_eq!(rig.all().await.invite(site, taken).await.unwrap().unwrap().usage.uses_completed, 1);
+    let noted = rig.all().await.audit(AuditFilter::default(), 9).await.unwrap();
     let [entry] = &noted[..] else { panic!("{noted:?}") };
     let expected = ("member.external_id_taken", uid(3).to_string(), "192.0.2.7");
     assert_eq!((&*entry.action, entry.target.clone(), &*entry.from), expected);

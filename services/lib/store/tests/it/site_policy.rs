@@ -33,7 +33,7 @@ async fn run(rig: &Rig, statement: &'static str) {
 }
 
 async fn history(rig: &Rig, site: SiteId) -> Vec<(i64, Value)> {
-    let entries = rig.store.site_policies(site, None, 9).await.unwrap();
+    let entries = rig.all().await.site_policies(site, None, 9).await.unwrap();
     let read = |text: &str| serde_json::from_str(text).unwrap();
     entries.iter().map(|entry| (entry.policy.version, read(&entry.policy.document))).collect()
 }
