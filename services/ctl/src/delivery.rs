@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use tmtp_client::{Client, Connect, Trust};
 use tmtp_domain::parse_host;
-use tmtp_wire::Response;
+use tmtp_wire::{Request, Response};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::api::{Access, Api, segment};
@@ -55,9 +55,9 @@ impl CheckDelivery {
         let trust = trust(self.ca.as_deref())?;
         let site = open_site(&api, &self.domain).await?;
         let mut made = Vec::new();
-        let told = self.exchange(&trust, &mut made).await;
+        let told = self.exchange(&site.name, &trust, &mut made).await;
         // Whatever came of it.
-        let cleared = clear(&api, &site, &made).await;
+        let cleared = clear(&api, &site.path, &made).await;
         told?;
         cleared?;
         println!("two accounts exchanged messages, and are erased");
@@ -65,10 +65,10 @@ impl CheckDelivery {
     }
 
     /// Two people register, each writes to the other, and each receives it. Who registered is noted in `made`.
-    async fn exchange(&self, trust: &Trust, made: &mut Vec<String>) -> anyhow::Result<()> {
+    async fn exchange(&self, site: &str, trust: &Trust, made: &mut Vec<String>) -> anyhow::Result<()> {
         let second = self.second.as_ref().unwrap_or(&self.server);
-        let mut ann = self.join(&self.server, trust, made).await?;
-        let mut ben = self.join(second, trust, made).await?;
+        let mut ann = self.join(&self.server, site, trust, made).await?;
+        let mut ben = self.join(second, site, trust, made).await?;
         send(&mut ann, &mut ben).await.context("from the first account to the second")?;
         send(&mut ben, &mut ann).await.context("from the second account to the first")?;
         for person in [ann, ben] {
@@ -78,10 +78,16 @@ impl CheckDelivery {
     }
 
     /// Registers, as soon as the server knows the site and that it is open.
-    async fn join(&self, server: &str, trust: &Trust, made: &mut Vec<String>) -> anyhow::Result<Person> {
+    async fn join(
+        &self,
+        server: &str,
+        site: &str,
+        trust: &Trust,
+        made: &mut Vec<String>,
+    ) -> anyhow::Result<Person> {
         let end = Instant::now() + Duration::from_secs(self.site_wait);
         loop {
-            let error = match timeout_at(end, self.register(server, trust)).await {
+            let error = match timeout_at(end, self.register(server, site, trust)).await {
                 Ok(Ok(person)) => {
                     println!("{server}: registered");
                     made.push(person.uid.clone());
@@ -97,13 +103,24 @@ impl CheckDelivery {
         }
     }
 
-    async fn register(&self, server: &str, trust: &Trust) -> anyhow::Result<Person> {
+    /// Registers at this site only: a gateway that does not know its host name yet leads to the default site.
+    async fn register(&self, server: &str, site: &str, trust: &Trust) -> anyhow::Result<Person> {
         let connect = Connect {
             address: dial(server).await?,
             server_name: Some(self.domain.clone()),
             trust: trust.clone(),
         };
-        let (client, account) = Client::register(&connect, "_", "check-delivery").await?;
+        let (mut client, greeting) = Client::open(&connect).await?;
+        let shown = &greeting.name;
+        ensure!(shown == site, "there is the site {} and not {}", printable(shown), printable(site));
+        let request = Request::Register {
+            new_node: "check-delivery".to_owned(),
+            new_alias: "_".to_owned(),
+            oidc: None,
+            invite: None,
+        };
+        client.send(&request, &[]).await?;
+        let account = client.registered().await?;
         Ok(Person { client, uid: account.uid })
     }
 }
@@ -138,22 +155,31 @@ async fn receive(person: &mut Person, msg_id: &str) -> anyhow::Result<Vec<u8>> {
     }
 }
 
-/// Makes sure that the site exists and takes everybody, and tells where it is in the API.
-async fn open_site(api: &Api, domain: &str) -> anyhow::Result<String> {
+/// The site of these checks.
+struct Site {
+    /// Where it is in the API.
+    path: String,
+    /// What clients show.
+    name: String,
+}
+
+/// Makes sure that the site exists and takes everybody.
+async fn open_site(api: &Api, domain: &str) -> anyhow::Result<Site> {
     let sites = api.list("/v1/sites", &[("q", domain.to_owned())], 1_000).await?;
     let has =
         |site: &&Value| site["domains"].as_array().is_some_and(|all| all.iter().any(|one| one == domain));
-    let path = |site: &Value| {
-        let id = site["id"].as_str().context("the API showed a site without id")?;
-        anyhow::Ok(format!("/v1/sites/{id}"))
+    let place = |site: &Value| {
+        let part =
+            |name: &str| site[name].as_str().with_context(|| format!("the API showed a site without {name}"));
+        anyhow::Ok(Site { path: format!("/v1/sites/{}", part("id")?), name: part("name")?.to_owned() })
     };
     if let Some(site) = sites.iter().find(has) {
-        let path = path(site)?;
-        api.patch(&path, &json!({ "registration": "open" })).await.context("open the site")?;
-        return Ok(path);
+        let site = place(site)?;
+        api.patch(&site.path, &json!({ "registration": "open" })).await.context("open the site")?;
+        return Ok(site);
     }
     let site = json!({ "name": "Delivery check", "domains": [domain], "registration": "open" });
-    path(&api.post("/v1/sites", &site).await.context("make a site")?)
+    place(&api.post("/v1/sites", &site).await.context("make a site")?)
 }
 
 /// Closes the site, and erases who is in it because of us. Goes on after an error, and gives the first.

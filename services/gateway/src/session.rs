@@ -25,9 +25,9 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
+use core::net::IpAddr;
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 

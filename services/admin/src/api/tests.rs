@@ -128,6 +128,7 @@ fn operations() -> Vec<(String, String)> {
                     .replace("{uid}", &UID.to_string().replace('%', "%25").replace('+', "%2B"))
                     .replace("{provider}", "corp")
                     .replace("{num}", "1")
+                    .replace("{msgid}", "0000000000000001")
                     .replace("{alias}", "Some%20Alias")
                     .replace("{name}", "Some%20Name")
                     .replace("{gid}", "Some%20Group");

@@ -91,7 +91,13 @@ impl Client {
         client.send(&revision(), &[]).await?;
         client.send(request, &[]).await?;
         client.greeting().await?;
-        let account = match client.answer().await? {
+        let account = client.registered().await?;
+        Ok((client, account))
+    }
+
+    /// What comes of a Register that was sent: a new user, who is logged in then.
+    pub async fn registered(&mut self) -> Result<Account, Error> {
+        let account = match self.answer().await? {
             Response::Registered { uid, node_id, error } => Account {
                 uid: uid.into_owned(),
                 node_id: node_id.into_owned(),
@@ -99,8 +105,8 @@ impl Client {
             },
             other => return Err(unexpected(&other, "registered")),
         };
-        client.info().await?;
-        Ok((client, account))
+        self.info().await?;
+        Ok(account)
     }
 
     /// Connects and logs a node in.

@@ -1,6 +1,6 @@
 //! Commands: what gateways ask of a site's home worker.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -299,7 +299,7 @@ pub struct Credentials {
 
 /// An address as text. One that cannot be read is none: nobody is kept out for it.
 mod address {
-    use std::net::IpAddr;
+    use core::net::IpAddr;
 
     use serde::{Deserialize as _, Deserializer, Serializer};
 

@@ -71,7 +71,7 @@ fn values_survive() {
     let changes = [
         "gateway.config.limits={\"body_max\":10737418240,\"links_max\":1000000}",
         "gateway.config.tracing={\"sample_ratio\":1}",
-        "gateway.config.log={\"filter\":\"info,tmtp_gateway[span{field=\\\"a<b>&c\\\"}]=debug\"}",
+        "gateway.config.log={\"filter\":\"info,a<b>&c\\\"d\\\"=debug\"}",
         "gateway.config.runtime={\"threads\":3}",
     ];
     let root = tempfile::tempdir().unwrap();

@@ -138,6 +138,35 @@ async fn a_site_is_made_suspended_and_resumed() -> Result<()> {
     cluster.passed()
 }
 
+/// Goal: whoever has installed a deployment sees that messages get through, as often as they like, and nothing stays behind;
+/// method: `check-delivery` twice over two gateways, what the API shows between, and a gateway that is not there.
+#[tokio::test]
+async fn a_deployment_is_checked() -> Result<()> {
+    let cluster = Setup::new().with_admin().start().await?;
+    let folder = tempfile::tempdir().context("make a folder")?;
+    let operator = bootstrap(&cluster, &folder)?;
+    let (first, second) = (cluster.gateway(0).address(), cluster.gateway(1).address());
+    for _ in 0..2 {
+        let line = format!(
+            "check-delivery --domain delivery-test.one.invalid --server {first} --second {second} --insecure"
+        );
+        let (success, said) = operator.run(&line)?;
+        ensure!(success && said.contains("two accounts exchanged messages"), "{said}");
+        ensure!(said.matches(" delivered").count() == 2, "{said}");
+        let site = operator.ask("site show delivery-test.one.invalid")?;
+        ensure!(site["registration"] == "closed", "the site stays open: {site}");
+        let members = operator.ask("member list delivery-test.one.invalid")?;
+        ensure!(members == serde_json::json!([]), "somebody stays behind: {members}");
+    }
+    let nowhere =
+        "check-delivery --domain delivery-test.one.invalid --server 127.0.0.1:1 --site-wait 1 --insecure";
+    let complaint = operator.fail(nowhere)?;
+    ensure!(complaint.contains("cannot register at 127.0.0.1:1"), "{complaint}");
+    let site = operator.ask("site show delivery-test.one.invalid")?;
+    ensure!(site["registration"] == "closed", "the site stays open after a failure: {site}");
+    cluster.passed()
+}
+
 /// Goal: the daily work at a site is done with `tmtpctl`, and felt by its members: policy, invites (one and many), members,
 /// providers. Method: each command once, with a member who is online, and a provider that the test plays.
 #[tokio::test]
