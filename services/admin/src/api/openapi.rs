@@ -109,7 +109,9 @@ pub(crate) fn add_headers(document: &mut utoipa::openapi::OpenApi) {
                 add(response, ID);
                 // Without a valid key there is nothing that they could count.
                 if has_key && status != "401" {
-                    LIMITS.into_iter().for_each(|header| add(response, header));
+                    for header in LIMITS {
+                        add(response, header);
+                    }
                 }
                 if ["429", "503"].contains(&status.as_str()) {
                     add(response, RETRY);

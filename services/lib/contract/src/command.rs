@@ -303,6 +303,7 @@ mod address {
 
     use serde::{Deserialize as _, Deserializer, Serializer};
 
+    #[expect(clippy::ref_option, reason = "serde calls it so")]
     pub(super) fn serialize<S: Serializer>(from: &Option<IpAddr>, to: S) -> Result<S::Ok, S::Error> {
         match from {
             Some(address) => to.collect_str(address),

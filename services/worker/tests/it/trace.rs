@@ -113,13 +113,12 @@ fn a_new_owner_notes_the_same() {
     ];
     let mut compared = 0;
     for turn in story {
-        match turn {
-            Some((who, command)) => _ = rig.run(who, command),
-            None => {
-                rig.spill();
-                // It empties the journal.
-                rig.commits.clear();
-            }
+        if let Some((who, command)) = turn {
+            rig.run(who, command);
+        } else {
+            rig.spill();
+            // It empties the journal.
+            rig.commits.clear();
         }
         let next = Rig::recovered(&rig.journal(), LIMITS, &[]);
         let [ours, theirs] = [&rig, &next].map(|rig| all_but_sent(&rig.home.spill(rig.now).unwrap().traces));
