@@ -492,7 +492,7 @@ async fn ready_means_serving() {
     assert_eq!(worker.metric("tmtp_worker_shards_owned"), i64::from(SHARDS));
     assert_eq!(place.bus.sites_since(0).await.unwrap().len(), 1);
     let checks: Vec<&str> = worker.cx.health.report().checks.keys().copied().collect();
-    assert_eq!(checks, ["postgres", "redis", "shards"]);
+    assert_eq!(checks, ["postgres", "redis", "redis policy", "shards"]);
     // Half of the shards become its own later, when the first has given them back.
     let _second = place.worker(place.config()).await;
 }
