@@ -12,9 +12,9 @@ use tokio::time::timeout;
 use crate::pattern::Pattern;
 
 const MIB: u64 = 1 << 20;
-/// What a gateway may grow by while a large body, four times as long, goes through it. It holds a chunk or two at a time;
+/// What a gateway may grow by while a large body, twice as long, goes through it. It holds a chunk or two at a time;
 /// what an allocator keeps, and what the TLS layer and the database driver hold, comes on top.
-const GROWTH_MAX: u64 = 16 * MIB;
+const GROWTH_MAX: u64 = 32 * MIB;
 
 /// Goal: a body of any size goes through unchanged, and no gateway holds much of it. Method: 64 MiB from ann to ben over
 /// two gateways, compared octet by octet; the gateways' peaks of memory are compared with those after a body of 1 MiB.

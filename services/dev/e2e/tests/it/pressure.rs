@@ -12,7 +12,7 @@ use tmtp_wire::Response;
 use tokio::time::timeout;
 
 /// Posts of the flood. Together they are more than the buffers of a connection take.
-const POSTS: usize = 1_000;
+const POSTS: usize = 2_000;
 /// Octets of a post: below the inline limit, so that every one of them is a command as a whole.
 const OCTETS: usize = 30_000;
 /// Octets of unanswered commands of one client beyond which it is not read: the default of `limits.unanswered_octets_max`.

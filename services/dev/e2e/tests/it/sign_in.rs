@@ -158,7 +158,8 @@ async fn an_invited_person_joins() -> Result<()> {
 /// provider says, if the person is of an allowed domain. A token of a foreign key, for somebody else, too old, or used
 /// before lets nobody in, and a new key of the provider's does. Method: a whole provider of the test's own, a real browser, a
 /// client that does what the real one does, and tokens of each kind.
-#[tokio::test]
+// `tmtpctl` is waited for here while the provider answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_person_of_a_provider_joins() -> Result<()> {
     let (cluster, _) = cluster().await?;
     let acme = site(&cluster, "acme.test", Registration::Oidc).await?;

@@ -9,7 +9,7 @@ use crate::load::Load;
 /// Messages that wait at first.
 const COUNT: usize = 200;
 /// Messages that wait in the end.
-const ALL: usize = 5 * COUNT;
+const ALL: usize = 10 * COUNT;
 /// Just below the inline limit, so that every one of them travels through all streams, and counts in all windows.
 const OCTETS: usize = 30_000;
 /// What the worker may keep in memory of what is owed; the first messages alone are six times as much.
@@ -21,7 +21,7 @@ const TURN_BYTES: usize = 64 << 10;
 const GROWTH_MAX: u64 = ((ALL - COUNT) * OCTETS / 2) as u64;
 
 /// Goal: a client that does not read costs bounded memory, hinders nobody, and loses nothing. Method: 200 messages of
-/// 30 kB for slow, who does not read, and then four times as many, while others talk through the same programs, whose books
+/// 30 kB for slow, who does not read, and then nine times as many, while others talk through the same programs, whose books
 /// have to balance before slow reads again; after each message, what the worker says that it owes; in the end, how much the
 /// programs' peaks of memory have grown since the first 200. Then slow reads, and gets everything in order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -40,6 +40,8 @@ impl Browser {
     pub async fn picture(&self, name: &str) -> Result<()> {
         let folder = std::env::var_os(VARIABLE).map_or_else(|| self.folder().to_owned(), PathBuf::from);
         fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+        // A page that is longer than the screen has one, which is not part of the picture.
+        self.own("Emulation.setScrollbarsHidden", json!({ "hidden": true })).await?;
         for (screen, width, height, dots, is_phone) in SCREENS {
             let metrics =
                 json!({ "width": width, "height": height, "deviceScaleFactor": dots, "mobile": is_phone });
@@ -57,6 +59,7 @@ impl Browser {
             fs::write(&path, png).with_context(|| format!("write {}", path.display()))?;
         }
         self.own("Emulation.clearDeviceMetricsOverride", json!({})).await?;
+        self.own("Emulation.setScrollbarsHidden", json!({ "hidden": false })).await?;
         Ok(())
     }
 
