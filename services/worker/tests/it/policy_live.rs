@@ -50,7 +50,8 @@ async fn set_back(place: &Place, days: u64) {
 /// message to somebody who is not there, whose id is set back by more days than allowed.
 #[tokio::test]
 async fn messages_expire() {
-    let (place, worker, site) = scene(r#"{"undelivered":{"days_max":30,"expired":"return"}}"#).await;
+    let (place, worker, site) =
+        scene(r#"{"registration":"open","undelivered":{"days_max":30,"expired":"return"}}"#).await;
     let mut gateway = place.gateway().live();
     gateway.register(1, &site, ANN).await;
     register_and_leave(&place, &site).await;
@@ -76,7 +77,7 @@ async fn messages_expire() {
 /// which was used long ago by its row, and then the warning, too.
 #[tokio::test]
 async fn devices_are_quiet() {
-    let (place, _worker, site) = scene(r#"{"devices":{"quiet_days":90}}"#).await;
+    let (place, _worker, site) = scene(r#"{"registration":"open","devices":{"quiet_days":90}}"#).await;
     register_and_leave(&place, &site).await;
     place
         .until("the end of the session", async |place| {
