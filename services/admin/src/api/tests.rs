@@ -36,6 +36,8 @@ const ROWS: &str = r#"
     INSERT INTO node (site_id, uid, num, secret, label) VALUES ('SITE', UID, 1, HASH, 'first');
     INSERT INTO name (site_id, name, uid) VALUES ('SITE', 'Some Alias', UID), ('SITE', 'Some Group', NULL);
     INSERT INTO group_member VALUES ('SITE', 'Some Group', UID, 'joined', 'Some Alias');
+    INSERT INTO name (site_id, name, reserved_at) VALUES ('SITE', 'Some Reserved', now());
+    INSERT INTO message (site_id, msg_id, owed, header) VALUES ('SITE', 1, 1, 'header');
     INSERT INTO usage_day VALUES ('SITE', '2026-11-26', 1, 2);
     INSERT INTO invite (site_id, invite_id, code_hash) VALUES ('SITE', 'SITE', HASH);
     INSERT INTO invite_use (site_id, invite_id, uid, state) VALUES ('SITE', 'SITE', UID, 'completed');
