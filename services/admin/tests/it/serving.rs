@@ -95,7 +95,9 @@ fn the_log_filter_changes() {
     assert_eq!(request(monitor, "PUT", "/log-filter", "tmtp=loudest").status, 400);
     assert_eq!(request(monitor, "PUT", "/log-filter", &"x".repeat(5000)).status, 413);
     assert_eq!(request(monitor, "GET", "/log-filter", "").body, in_use);
-    assert!(server.log().contains("log filter changed"), "{}", server.log());
+    let told = || Ok(server.log().contains("log filter changed").then_some(()));
+    wait_until(PATIENCE, "a line in the log", told)
+        .unwrap_or_else(|error| panic!("{error}\n{}", server.log()));
 }
 
 /// Goal: a port that is taken ends the process with exit code 1 and says which. Method: point the API at the
