@@ -7,6 +7,9 @@ DECLARE
     target text;
     columns text[];
 BEGIN
+    -- A transaction that is long under way must not make everybody else wait behind us: then it fails, and is tried again.
+    PERFORM set_config('lock_timeout', '10s', false);
+
     -- Tables that were opened before, as far as they are not in the list.
     FOR target IN
         SELECT polrelid::regclass::text FROM pg_policy WHERE polname = 'reader_sees_its_sites' ORDER BY 1
@@ -74,4 +77,5 @@ BEGIN
     -- The API reads nothing of it.
     DROP POLICY IF EXISTS reader_sees_its_sites ON body;
     REVOKE SELECT ON body FROM postern_reader;
+    PERFORM set_config('lock_timeout', '0', false);
 END $$;

@@ -217,23 +217,33 @@ async fn write_usage(usage: &[DayUse], db: &mut PgConnection) -> Result<(), Erro
     Ok(())
 }
 
-/// Octets of messages that one statement writes, more or less: what it sends is copied twice on its way, and a spill must
+/// Octets that one statement writes, more or less: what it sends is copied twice on its way, and a spill must
 /// not cost a multiple of what it spills.
 const STATEMENT_OCTETS: usize = 512 * 1024;
 /// Places or acks that one statement writes: one message may be owed to thousands of nodes.
 const STATEMENT_ROWS: usize = 5_000;
 
+/// Rows in portions for a statement each, with so many octets in a row.
+pub(crate) fn portions<T>(rows: &[T], octets: impl Fn(&T) -> usize) -> impl Iterator<Item = &[T]> {
+    let mut left = rows;
+    std::iter::from_fn(move || {
+        let mut sum = 0;
+        let is_full = |row| {
+            sum += octets(row);
+            sum >= STATEMENT_OCTETS
+        };
+        let len = left.iter().position(is_full).map_or(left.len(), |last| last + 1);
+        let portion;
+        (portion, left) = left.split_at(len);
+        (!portion.is_empty()).then_some(portion)
+    })
+}
+
 async fn write_messages(messages: &[MessageRow], db: &mut PgConnection) -> Result<(), Error> {
-    let mut octets = 0;
-    let mut from = 0;
-    for (index, row) in messages.iter().enumerate() {
-        octets += row.header.len() + row.body.as_ref().map_or(0, Bytes::len);
-        if octets >= STATEMENT_OCTETS {
-            write_some_messages(&messages[from..=index], db).await?;
-            (octets, from) = (0, index + 1);
-        }
+    for portion in portions(messages, |row| row.header.len() + row.body.as_ref().map_or(0, Bytes::len)) {
+        write_some_messages(portion, db).await?;
     }
-    if from < messages.len() { write_some_messages(&messages[from..], db).await } else { Ok(()) }
+    Ok(())
 }
 
 async fn write_some_messages(messages: &[MessageRow], db: &mut PgConnection) -> Result<(), Error> {

@@ -8,10 +8,8 @@ use tmtp_domain::{MsgId, NodeNum, SiteId, Uid};
 use uuid::Uuid;
 
 use crate::admin::Reader;
+use crate::spill::portions;
 use crate::{Error, Store};
-
-/// Octets of packs that one statement writes, more or less.
-const STATEMENT_OCTETS: usize = 1024 * 1024;
 
 /// Steps of messages of one span of time, as a spill writes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,9 +62,9 @@ impl DropReason {
         }
     }
 
-    fn parse(text: &str) -> Result<Self, Error> {
-        let known = Self::ALL.into_iter().find(|reason| reason.as_str() == text);
-        known.ok_or_else(|| Error::Unreadable("trace_drop.reason".into()))
+    /// `None` for a reason of a later release.
+    fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
     }
 }
 
@@ -94,16 +92,10 @@ pub struct DroppedQueue {
 
 /// Writes what a spill packs. The same rows may be written again.
 pub(crate) async fn write_traces(traces: &[TraceRow], seq: i64, db: &mut PgConnection) -> Result<(), Error> {
-    let mut octets = 0;
-    let mut from = 0;
-    for (index, row) in traces.iter().enumerate() {
-        octets += row.pack.len();
-        if octets >= STATEMENT_OCTETS {
-            write_some(&traces[from..=index], seq, db).await?;
-            (octets, from) = (0, index + 1);
-        }
+    for portion in portions(traces, |row| row.pack.len()) {
+        write_some(portion, seq, db).await?;
     }
-    if from < traces.len() { write_some(&traces[from..], seq, db).await } else { Ok(()) }
+    Ok(())
 }
 
 async fn write_some(traces: &[TraceRow], seq: i64, db: &mut PgConnection) -> Result<(), Error> {
@@ -205,6 +197,7 @@ impl Reader {
     }
 
     /// The first drops behind a message of the queues of these nodes: if it waited there still, it went with one of them.
+    /// Those for a reason that this release does not know are left out, as unknown steps are.
     pub async fn dropped_queues(
         &mut self,
         site: SiteId,
@@ -228,14 +221,11 @@ impl Reader {
         .fetch_all(&mut *self.tx)
         .await?;
         let dropped = |row: &sqlx::postgres::PgRow| {
-            Ok(DroppedQueue {
-                uid: crate::uid(row.try_get(0)?)?,
-                node: NodeNum(row.try_get(1)?),
-                at_ms: row.try_get(2)?,
-                reason: DropReason::parse(row.try_get(3)?)?,
-            })
+            let Some(reason) = DropReason::parse(row.try_get(3)?) else { return Ok(None) };
+            let (uid, node) = (crate::uid(row.try_get(0)?)?, NodeNum(row.try_get(1)?));
+            Ok(Some(DroppedQueue { uid, node, at_ms: row.try_get(2)?, reason }))
         };
-        rows.iter().map(dropped).collect()
+        rows.iter().map(dropped).filter_map(Result::transpose).collect()
     }
 
     /// To how many nodes a message is owed that waits in rows, as of the last spill; `None` when it does not.

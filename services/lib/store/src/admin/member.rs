@@ -1,7 +1,7 @@
 //! Members, their devices and groups as the admin API sees them. Read only: workers own them, but for what the site's own
 //! systems call a member.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -311,6 +311,24 @@ impl Reader {
         .fetch_all(&mut *self.tx)
         .await?;
         rows.iter().map(|octets| uid(octets)).collect()
+    }
+
+    /// The oldest aliases of these users, of those that have one.
+    pub async fn oldest_aliases(
+        &mut self,
+        site: SiteId,
+        uids: &[Uid],
+    ) -> Result<HashMap<Uid, String>, Error> {
+        let uids: Vec<&[u8]> = uids.iter().map(|uid| uid.0.as_slice()).collect();
+        let rows = sqlx::query(
+            "SELECT DISTINCT ON (uid) uid, name FROM name WHERE site_id = $1 AND uid = ANY($2)
+             ORDER BY uid, created_at, name",
+        )
+        .bind(site.0)
+        .bind(uids)
+        .fetch_all(&mut *self.tx)
+        .await?;
+        rows.iter().map(|row| Ok((uid(row.try_get(0)?)?, row.try_get(1)?))).collect()
     }
 
     /// Names that nobody can have, with the time since when (ms since 1970), by name, behind `after`.

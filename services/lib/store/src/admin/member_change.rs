@@ -164,7 +164,7 @@ pub(crate) async fn drop_inbox(
     node: NodeNum,
     tx: &mut Transaction<'static, Postgres>,
 ) -> Result<u64, Error> {
-    let gone: Vec<Option<i64>> = sqlx::query_scalar(
+    let (rows, emptied): (i64, Vec<i64>) = sqlx::query_as(
         "WITH gone AS (
              DELETE FROM inbox WHERE site_id = $1 AND uid = $2 AND node = $3 RETURNING msg_id
          ),
@@ -173,15 +173,14 @@ pub(crate) async fn drop_inbox(
              WHERE m.site_id = $1 AND m.msg_id = g.msg_id
              RETURNING m.msg_id, m.owed
          )
-         SELECT c.msg_id FROM gone g LEFT JOIN counted c ON c.msg_id = g.msg_id AND c.owed <= 0",
+         SELECT (SELECT count(*) FROM gone), ARRAY(SELECT msg_id FROM counted WHERE owed <= 0)",
     )
     .bind(site.0)
     .bind(uid.0.as_slice())
     .bind(node.0)
-    .fetch_all(&mut **tx)
+    .fetch_one(&mut **tx)
     .await?;
-    let rows = gone.len() as u64;
-    let emptied: Vec<i64> = gone.into_iter().flatten().collect();
+    let rows = rows.unsigned_abs();
     if emptied.is_empty() {
         return Ok(rows);
     }

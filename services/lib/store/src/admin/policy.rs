@@ -105,7 +105,8 @@ impl AdminTx {
     ) -> Result<PolicyRecord, Error> {
         let row = sqlx::query(
             "WITH changed AS (
-                 UPDATE site SET policy = $2::jsonb, policy_version = policy_version + 1, changed_at = now()
+                 UPDATE site SET policy = $2::jsonb, registration = coalesce($2::jsonb->>'registration', 'closed'),
+                     policy_version = policy_version + 1, changed_at = now()
                  WHERE site_id = $1
                  RETURNING policy_version, policy
              )

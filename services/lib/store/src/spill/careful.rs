@@ -24,20 +24,18 @@ pub(super) async fn write(
     let mut spilled = Spilled::default();
     messages(spill, &mut spilled, db).await?;
     acks(&spill.acks, &mut spilled, db).await?;
-    let mut attempt = db.begin().await?;
-    match write_receipts(shard, commits, spill, &mut attempt).await {
-        Ok(()) => attempt.commit().await?,
-        Err(error) => {
-            attempt.rollback().await?;
-            spilled.refused.push(Refused { part: Part::Receipts, error: about_data(error)? });
-        }
-    }
-    let mut attempt = db.begin().await?;
-    match write_traces(&spill.traces, commits, &mut attempt).await {
-        Ok(()) => attempt.commit().await?,
-        Err(error) => {
-            attempt.rollback().await?;
-            spilled.refused.push(Refused { part: Part::Traces, error: about_data(error)? });
+    for part in [Part::Receipts, Part::Traces] {
+        let mut attempt = db.begin().await?;
+        let written = match part {
+            Part::Traces => write_traces(&spill.traces, commits, &mut attempt).await,
+            _ => write_receipts(shard, commits, spill, &mut attempt).await,
+        };
+        match written {
+            Ok(()) => attempt.commit().await?,
+            Err(error) => {
+                attempt.rollback().await?;
+                spilled.refused.push(Refused { part, error: about_data(error)? });
+            }
         }
     }
     Ok(spilled)

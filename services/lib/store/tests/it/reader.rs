@@ -168,7 +168,7 @@ async fn statements_see_no_other_site() {
 }
 
 /// What there is at the other site.
-const ALL_FOUND: [usize; 31] = [1; 31];
+const ALL_FOUND: [usize; 32] = [1; 32];
 
 /// How much each of the API's statements finds of the other site.
 async fn found(mut read: Reader) -> [usize; ALL_FOUND.len()] {
@@ -210,6 +210,7 @@ async fn found(mut read: Reader) -> [usize; ALL_FOUND.len()] {
         read.looks(&[(site, "look".to_owned())]).await.unwrap().len(),
         read.places_of(site, "group", &[uid]).await.unwrap().len(),
         read.members_among(site, &[uid]).await.unwrap().len(),
+        read.oldest_aliases(site, &[uid]).await.unwrap().len(),
         read.trace_pages(site, (7, MsgId(5)), (-1, 0), 9).await.unwrap().len(),
         read.dropped_queues(site, MsgId(5), &[(uid, NodeNum(1))]).await.unwrap().len(),
         one(read.owed_in_rows(site, MsgId(5)).await.unwrap().is_some()),
