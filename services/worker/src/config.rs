@@ -114,8 +114,8 @@ pub struct Journal {
     /// What is not delivered by then becomes rows.
     #[serde(with = "Humantime")]
     pub spill_after: Duration,
-    /// Octets of undelivered messages, and of steps for the delivery trace, that this worker keeps in memory, all its shards together; beyond, the shards
-    /// that hold most become rows.
+    /// Octets of undelivered messages, and of steps for the delivery trace, that this worker keeps in memory, all its
+    /// shards together; beyond, the shards that hold most become rows.
     pub spill_bytes: usize,
     /// Acks per shard that wait for the removal of their rows at most.
     pub spill_acks: usize,

@@ -163,8 +163,10 @@ impl Watch {
         match bus.check_policy().await {
             Ok(_) => self.metrics.redis_evicts.set(0),
             Err(error @ tmtp_bus::Error::Evicts(_)) => {
+                if self.metrics.redis_evicts.get() == 0 {
+                    tracing::error!("{error}");
+                }
                 self.metrics.redis_evicts.set(1);
-                tracing::error!("{error}");
             }
             Err(other) => return Err(other.into()),
         }

@@ -38,7 +38,6 @@ impl Session {
         };
         // Suspended while this was on its way, to a home that had not heard of it yet.
         if let Some(site) = t.host.site(self.site.id).filter(|site| site.status != SiteStatus::Active) {
-            self.replies.clear();
             self.phase = Phase::Open { uid, node };
             self.home.settle(t, seq, Vec::new(), &mut self.replies);
             return self.evict(t, site.notice.as_deref());

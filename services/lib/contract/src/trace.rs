@@ -5,6 +5,7 @@
 //! between two spills. So whoever asks for a message reads the packs of its span, and no others, however late its last
 //! step was taken.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
@@ -14,9 +15,10 @@ use crate::{VERSION, Versioned};
 
 /// What happened to a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
 pub enum StepKind {
     /// Its home took the command that it comes from. Of the sender, if that is a member, and its node, if it has one.
-    Accepted,
+    Accepted = 1,
     /// That is durable.
     Committed,
     /// It is owed to a device.
@@ -32,7 +34,7 @@ pub enum StepKind {
 }
 
 impl StepKind {
-    /// All of them, in the order of their numbers in packs, which begin with 1 and never change.
+    /// All of them, in the order of their numbers, which stand in packs and never change.
     pub const ALL: [Self; 7] = [
         Self::Accepted,
         Self::Committed,
@@ -44,20 +46,12 @@ impl StepKind {
     ];
 
     fn to_octet(self) -> u8 {
-        match self {
-            Self::Accepted => 1,
-            Self::Committed => 2,
-            Self::Queued => 3,
-            Self::Sent => 4,
-            Self::Acked => 5,
-            Self::Expired => 6,
-            Self::Returned => 7,
-        }
+        self as u8
     }
 
     /// `None` for a kind of a later release.
     fn from_octet(octet: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.to_octet() == octet)
+        Self::ALL.get(usize::from(octet.checked_sub(1)?)).copied()
     }
 
     /// It is a step at devices.
@@ -159,7 +153,7 @@ impl TracePack {
     }
 
     /// Packs steps, which are in the order of the messages' ids.
-    pub fn new(steps: &[(MsgId, Step)]) -> Self {
+    pub fn new(steps: &[impl Borrow<(MsgId, Step)>]) -> Self {
         let mut pack = Self {
             v: VERSION,
             uids: Vec::new(),
@@ -174,13 +168,13 @@ impl TracePack {
         };
         let mut places: HashMap<Uid, u32> = HashMap::new();
         let (mut last_id, mut last_ms) = (0, 0);
-        for message in steps.chunk_by(|a, b| a.0 == b.0) {
-            let Some((id, _)) = message.first() else { continue };
+        for message in steps.chunk_by(|a, b| a.borrow().0 == b.borrow().0) {
+            let Some((id, _)) = message.first().map(Borrow::borrow) else { continue };
             pack.ids.push(id.0.wrapping_sub(last_id));
             last_id = id.0;
             let before = pack.kinds.len();
             if message.len() <= Self::LISTED_MAX {
-                for (_, step) in message {
+                for (_, step) in message.iter().map(Borrow::borrow) {
                     pack.add(step, &mut places, &mut last_ms);
                 }
             } else {
@@ -250,10 +244,10 @@ impl TracePack {
 }
 
 /// The steps of one message with at most [`TracePack::LISTED_MAX`] listed of each kind, and the number of the others.
-fn cut(message: &[(MsgId, Step)]) -> Vec<Step> {
+fn cut(message: &[impl Borrow<(MsgId, Step)>]) -> Vec<Step> {
     let mut cuts: HashMap<StepKind, Cut> = HashMap::new();
     let mut kept = Vec::new();
-    for (_, step) in message {
+    for (_, step) in message.iter().map(Borrow::borrow) {
         let cut = cuts.entry(step.kind).or_default();
         let is_listed =
             !step.kind.counts_devices() || step.uid.is_some() && cut.listed < TracePack::LISTED_MAX;

@@ -304,7 +304,8 @@ pub(super) fn correct_sender(node: NodeKey, command: &mut Command, world: &World
 }
 
 /// Whether a post is small enough. Before everything else, because gateways see to it before the data comes; here it is for
-/// those that have not heard of the limit yet.
+/// those that have not heard of the limit yet. A gateway knows no receipts, so a post that is sent again after the limit was
+/// lowered is refused, though it was accepted.
 fn check_octets(policy: &Policy, command: &Command) -> Result<(), PolicyRefusal> {
     let octets = parts(command).iter().fold(0_u64, |sum, part| sum.saturating_add(part.info.len));
     match policy.posts.octets_max {

@@ -38,7 +38,7 @@ impl Home {
         Ok(home)
     }
 
-    /// `at_ms`: when it was decided (ms since 1970)
+    /// `at_ms`: when it was decided (ms since 1970).
     fn replay(&mut self, effect: Effect, at_ms: i64) {
         match effect {
             Effect::Queued { site, message, owed, node } => self.remember(site, &message, node, &owed),

@@ -114,17 +114,16 @@ impl Trace {
     pub(super) fn rows(&self, now: Now) -> Result<Vec<TraceRow>, tmtp_contract::Error> {
         let mut rows = Vec::with_capacity(self.steps.len());
         for (site, steps) in &self.steps {
-            let mut steps = steps.clone();
+            let mut steps: Vec<&(MsgId, Step)> = steps.iter().collect();
             // Steps of one message stay in their order.
             steps.sort_by_key(|(id, _)| *id);
             for span in steps.chunk_by(|a, b| TracePack::span(a.0) == TracePack::span(b.0)) {
-                let [(first, _), ..] = span else { continue };
-                let last = span.last().map_or(*first, |(id, _)| *id);
+                let (Some((first, _)), Some((last, _))) = (span.first(), span.last()) else { continue };
                 rows.push(TraceRow {
                     site: *site,
                     span: TracePack::span(*first),
                     until_ms: now.millis(),
-                    ids: (*first, last),
+                    ids: (*first, *last),
                     pack: tmtp_contract::encode(&TracePack::new(span))?,
                 });
             }
@@ -150,7 +149,7 @@ impl Home {
         self.owed_bytes.saturating_add(self.trace.octets())
     }
 
-    /// What is known of a message that is not in rows.
+    /// What is known of a message that is not in rows. Looks at all steps since the last spill, which the spill keeps few.
     pub(super) fn trace_of(&self, site: SiteId, id: MsgId) -> Changed {
         let acked = |(node, ids): &(&NodeKey, &BTreeSet<MsgId>)| node.site == site && ids.contains(&id);
         Changed::nothing(AdminOutcome::Trace {

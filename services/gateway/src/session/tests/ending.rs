@@ -284,6 +284,21 @@ fn late_for_a_suspension() {
     assert_eq!(rig.end(), (quit("back on Monday"), Some(Exit::Clean)));
 }
 
+/// Goal: who has become a member before that gets its account all the same, which nobody could tell it later; method: a
+/// registration that is answered after a suspension.
+#[test]
+fn registered_late_for_a_suspension() {
+    let mut rig = Rig::greeted();
+    rig.send(r#"{"NewAlias":"_","NewNode":"x","Op":1}"#);
+    let suspended =
+        Site { status: SiteStatus::Suspended, notice: Some("back on Monday".into()), ..(*site()).clone() };
+    *rig.host.site.borrow_mut() = Arc::new(suspended);
+    rig.answer(1, Answer::Registered { node: NodeNum(1), alias_error: None });
+    let (mut frames, exit) = rig.end();
+    assert!(frames.remove(0).contains(r#""op":"registered""#));
+    assert_eq!((frames, exit), (quit("back on Monday"), Some(Exit::Clean)));
+}
+
 /// Goal: a session that ends takes no more messages, and writes none that were in line; method: deliver before and
 /// after the quit.
 #[test]

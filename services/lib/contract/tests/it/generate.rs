@@ -1,6 +1,9 @@
 //! Makes values of the contract at random, and MessagePack of any shape. What it makes must encode; it need not make
 //! sense. Strategies made of several others are boxed: they would not fit on the stack of a test otherwise.
 
+mod admin;
+mod msgpack;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,18 +12,18 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use tmtp_contract::{
-    AdminAnswer, AdminChange, AdminOutcome, AdminRefusal, AdminRequest, Answer, AskedPlace, Attach,
-    AuditNote, Body, BodyRef, Command, CommandEntry, Content, Credentials, DataInfo, Digest, Effect, Ended,
-    Envelope, Event, EventEntry, JournalEntry, LoginRefusal, Message, MessageRecord, NewPlace, Once, Receipt,
-    ReceiptKey, SetAway, Showing, Step, StepKind, TracePack, VERSION,
+    Answer, Attach, Body, BodyRef, Command, CommandEntry, Content, Credentials, DataInfo, Digest, Effect,
+    Ended, Envelope, Event, EventEntry, JournalEntry, LoginRefusal, Message, MessageRecord, Receipt,
+    ReceiptKey, Showing, Step, StepKind, TracePack, VERSION,
 };
 use tmtp_domain::{
-    Away, BodyId, Epoch, GatewayId, GroupAct, GroupEdit, GroupMode, GroupRule, Identity, InviteId, KeyId,
-    MemberStatus, MsgId, NodeNum, OhiAct, OhiItem, Owed, Posted, Recipient, RecipientKind, RequestId,
-    SecretHash, SessionId, ShardId, SiteId, Uid, WorkerId,
+    BodyId, Epoch, GatewayId, GroupAct, GroupEdit, Identity, InviteId, MsgId, NodeNum, OhiAct, OhiItem, Owed,
+    Posted, Recipient, RecipientKind, RequestId, SecretHash, SessionId, ShardId, SiteId, Uid, WorkerId,
 };
 use uuid::Uuid;
 
+use self::admin::{admin_answer, admin_request};
+pub use self::msgpack::{any_msgpack, collection};
 use crate::cases::Value;
 
 fn uuid() -> impl Strategy<Value = Uuid> {
@@ -155,99 +158,6 @@ fn talk() -> BoxedStrategy<Command> {
             list
         }),
         post_notify(),
-    ]
-    .boxed()
-}
-
-fn member_status() -> impl Strategy<Value = MemberStatus> {
-    prop::sample::select(vec![
-        MemberStatus::Active,
-        MemberStatus::Suspended,
-        MemberStatus::Deactivated,
-        MemberStatus::Pending,
-    ])
-}
-
-fn group_rule() -> impl Strategy<Value = GroupRule> {
-    use GroupMode::{Announce, Closed, Free, Moderated, Open};
-    (prop::sample::select(vec![Free, Closed, Moderated, Announce, Open]), vec(uid(), 0..3))
-        .prop_map(|(mode, posters)| GroupRule { mode, posters: posters.into_iter().collect() })
-}
-
-fn set_away() -> impl Strategy<Value = SetAway> {
-    let away = (text(), option::of(any::<i64>()), option::of(uid()))
-        .prop_map(|(text, until, delegate)| SetAway::Away { away: Away { text, until, delegate } });
-    prop_oneof![Just(SetAway::Back), away]
-}
-
-fn admin_request() -> BoxedStrategy<AdminRequest> {
-    let change = prop_oneof![
-        Just(AdminChange::SiteChanged),
-        (uid(), member_status()).prop_map(|(uid, status)| AdminChange::MemberStatus { uid, status }),
-        (uid(), option::of(node())).prop_map(|(uid, node)| AdminChange::Disconnect { uid, node }),
-        (uid(), text(), option::of(text()), option::of(any::<i64>()))
-            .prop_map(|(uid, reason, notice, until)| AdminChange::Suspend { uid, reason, notice, until }),
-        uid().prop_map(|uid| AdminChange::Online { uid }),
-        msg_id().prop_map(|id| AdminChange::Trace { id }),
-        uid().prop_map(|uid| AdminChange::Erase { uid }),
-        text().prop_map(|gid| AdminChange::DeleteGroup { gid }),
-        (uid(), any::<bool>(), vec(text(), 0..3), vec(text(), 0..3))
-            .prop_map(|(uid, admits, names, groups)| AdminChange::Decide { uid, admits, names, groups }),
-        (uid(), node()).prop_map(|(uid, node)| AdminChange::DropQueue { uid, node }),
-        (uid(), node()).prop_map(|(uid, node)| AdminChange::RevokeNode { uid, node }),
-        (uid(), text()).prop_map(|(uid, alias)| AdminChange::AddAlias { uid, alias }),
-        (uid(), text()).prop_map(|(uid, alias)| AdminChange::DropAlias { uid, alias }),
-        text().prop_map(|name| AdminChange::Reserve { name }),
-        text().prop_map(|name| AdminChange::Release { name }),
-        (text(), any::<bool>(), vec((uid(), text()), 0..3), vec(uid(), 0..3), asked_places()).prop_map(
-            |(gid, founds, add, drop, asked)| {
-                let add = add.into_iter().map(|(uid, alias)| NewPlace { uid, alias }).collect();
-                AdminChange::Places { gid, founds, add, drop, asked }
-            }
-        ),
-        (text(), group_rule()).prop_map(|(gid, rule)| AdminChange::GroupRule { gid, rule }),
-        (uid(), option::of(any::<bool>()), option::of(set_away()))
-            .prop_map(|(uid, receive_only, away)| AdminChange::MemberFlags { uid, receive_only, away }),
-    ];
-    let once = (uuid(), text(), any::<[u8; 32]>()).prop_map(|(key, text, digest)| Once {
-        key: KeyId(key),
-        text,
-        digest,
-    });
-    let note = (text(), text(), text()).prop_map(|(action, target, from)| AuditNote { action, target, from });
-    (uuid(), once, note, change)
-        .prop_map(|(id, once, note, change)| AdminRequest { id: RequestId(id), once, note, change })
-        .boxed()
-}
-
-fn asked_places() -> BoxedStrategy<Vec<AskedPlace>> {
-    let asked =
-        (option::of(uid()), option::of(text())).prop_map(|(uid, problem)| AskedPlace { uid, problem });
-    vec(asked, 0..3).boxed()
-}
-
-fn admin_answer() -> BoxedStrategy<AdminAnswer> {
-    let reasons = [
-        AdminRefusal::NotFound,
-        AdminRefusal::Conflict,
-        AdminRefusal::Invalid,
-        AdminRefusal::Reused,
-        AdminRefusal::Internal,
-    ];
-    prop_oneof![
-        Just(AdminAnswer::Done { outcome: AdminOutcome::Site }),
-        member_status().prop_map(|status| AdminAnswer::Done { outcome: AdminOutcome::Member { status } }),
-        any::<u32>().prop_map(|sessions| AdminAnswer::Done { outcome: AdminOutcome::Closed { sessions } }),
-        Just(AdminAnswer::Done { outcome: AdminOutcome::Changed }),
-        (steps(), any::<(u32, u32)>()).prop_map(|(steps, (owed, acks))| AdminAnswer::Done {
-            outcome: AdminOutcome::Trace { pack: Box::new(TracePack::new(&steps)), owed, acks }
-        }),
-        vec(node(), 0..3).prop_map(|nodes| AdminAnswer::Done { outcome: AdminOutcome::Online { nodes } }),
-        (vec(option::of(text()), 0..3), asked_places()).prop_map(|(refusals, asked)| AdminAnswer::Done {
-            outcome: AdminOutcome::Places { refusals, asked }
-        }),
-        (prop::sample::select(reasons.to_vec()), text())
-            .prop_map(|(reason, text)| AdminAnswer::Refused { reason, text }),
     ]
     .boxed()
 }
@@ -474,46 +384,4 @@ pub fn value() -> BoxedStrategy<Value> {
         vec(receipt(), 0..5).prop_map(Value::Receipts),
     ]
     .boxed()
-}
-
-/// Octets of one well-formed value of MessagePack, of any shape and of all its types.
-pub fn any_msgpack() -> BoxedStrategy<Vec<u8>> {
-    let text = "[a-z]{0,6}".prop_map(|text| {
-        let mut octets = vec![0xd9, u8::try_from(text.len()).unwrap()];
-        octets.extend(text.as_bytes());
-        octets
-    });
-    let bin = vec(any::<u8>(), 0..20).prop_map(|octets| {
-        let mut out = vec![0xc4, u8::try_from(octets.len()).unwrap()];
-        out.extend(octets);
-        out
-    });
-    let ext = (any::<u8>(), vec(any::<u8>(), 0..20)).prop_map(|(kind, octets)| {
-        let mut out = vec![0xc7, u8::try_from(octets.len()).unwrap(), kind];
-        out.extend(octets);
-        out
-    });
-    let fixed_ext = any::<[u8; 5]>().prop_map(|octets| [&[0xd6], &octets[..]].concat());
-    let signed = any::<[u8; 8]>().prop_map(|octets| [&[0xd3], &octets[..]].concat());
-    let float = any::<[u8; 8]>().prop_map(|octets| [&[0xcb], &octets[..]].concat());
-    let short =
-        prop_oneof![0_u8..=0x7f, 0xe0_u8..=0xff, Just(0xc0), Just(0xc2), Just(0xc3), Just(0x80), Just(0x90)]
-            .prop_map(|octet| vec![octet]);
-    let leaf = prop_oneof![text, bin, ext, fixed_ext, signed, float, short].boxed();
-    leaf.prop_recursive(3, 24, 4, |inner| {
-        let list = vec(inner.clone(), 0..4).prop_map(|items| collection(0x90, items.len(), items));
-        let map = vec((inner.clone(), inner), 0..4).prop_map(|fields| {
-            let len = fields.len();
-            collection(0x80, len, fields.into_iter().flat_map(|(key, value)| [key, value]).collect())
-        });
-        prop_oneof![list, map]
-    })
-    .boxed()
-}
-
-/// Octets of a list or map of less than 16 items.
-pub fn collection(head: u8, len: usize, items: Vec<Vec<u8>>) -> Vec<u8> {
-    let mut out = vec![head | u8::try_from(len).unwrap()];
-    out.extend(items.into_iter().flatten());
-    out
 }

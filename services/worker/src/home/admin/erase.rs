@@ -30,7 +30,7 @@ impl Home {
         self.changes.retain(|change| !change.is_about_member(site, uid));
         self.close_sessions(|node| node.site == site && node.uid == uid, MEMBER_ERASED);
         for &node in &nodes {
-            // The trace keeps nothing of who is erased.
+            // Without a row that names it. Packs do until they are forgotten; the API shows members only.
             self.forget_queue(NodeKey { site, uid, node }, None);
         }
         self.members.remove(&(site, uid));

@@ -30,6 +30,10 @@ pub(super) fn pack() -> TracePack {
 pub(super) fn cases() -> Vec<Case> {
     vec![
         written("v1/trace/two", "steps of two messages in one row", Value::Trace(pack())),
-        written("v1/trace/none", "a row without steps", Value::Trace(TracePack::new(&[]))),
+        written(
+            "v1/trace/none",
+            "a row without steps",
+            Value::Trace(TracePack::new(&[] as &[(MsgId, Step)])),
+        ),
     ]
 }
