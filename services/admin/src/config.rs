@@ -74,14 +74,14 @@ pub enum OidcReach {
 pub struct Listen {
     /// Plain HTTP; TLS ends before it. Port 0 picks a free port, which the log then names.
     pub address: SocketAddr,
-    /// Take the client's address from the last entry of `X-Forwarded-For`. Only behind a proxy that adds it: otherwise
-    /// clients choose what the audit log says about them.
-    pub trust_forwarded_for: bool,
+    /// How many proxies of ours are before it, each of which adds to `X-Forwarded-For`. With too many here, clients choose
+    /// what the audit log says about them, and by which address their failures are counted.
+    pub proxies: u8,
 }
 
 impl Default for Listen {
     fn default() -> Self {
-        Self { address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080)), trust_forwarded_for: false }
+        Self { address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080)), proxies: 0 }
     }
 }
 

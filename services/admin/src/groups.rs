@@ -255,8 +255,9 @@ pub(crate) async fn change_members(
     }
     let wanted = Wanted { gid: &gid, founds: false, add, drop };
     if dry_run.0 {
-        find(&mut caller.read().await?, &site, &gid).await?;
-        let results = places::try_out(&caller, &site, &wanted).await?;
+        let mut read = caller.read().await?;
+        find(&mut read, &site, &gid).await?;
+        let results = places::try_out(&mut read, &site, &wanted).await?;
         return Ok(Json(PlaceResults { results }).into_response());
     }
     let (done, results) = places::place(&caller, &site, &change.sent, &wanted).await?;

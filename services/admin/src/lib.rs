@@ -11,6 +11,7 @@ mod certificates;
 mod changes;
 mod cluster;
 mod config;
+mod forwarded;
 mod groups;
 mod health;
 mod homes;

@@ -80,6 +80,11 @@ impl<P> Caller<P> {
         if let Some(done) = self.replayed(sent).await? {
             return Ok(done);
         }
+        self.ask_new(site, sent, todo).await
+    }
+
+    /// The same for one that has not come before, by what [`Self::replayed`] says.
+    pub(crate) async fn ask_new(&self, site: &Site, sent: &Sent, todo: Todo<'_>) -> Result<Done, Stop> {
         self.publish(site, self.once(sent), todo).await
     }
 

@@ -12,6 +12,7 @@ use tracing::Instrument as _;
 
 use super::id::RequestId;
 use super::{Api, Problem};
+use crate::forwarded::forwarded_for;
 use crate::metrics::STATUS_CLASSES;
 
 /// What is known of a request before anybody has looked into it.
@@ -25,7 +26,7 @@ pub(crate) struct RequestInfo {
 /// The outermost layer.
 pub(crate) async fn surround(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let id = RequestId::random();
-    let from = address(&request, api.config.listen.trust_forwarded_for);
+    let from = address(&request, api.config.listen.proxies);
     request.extensions_mut().insert(RequestInfo { id, from });
     let span = tracing::info_span!("request", %id, method = %request.method(), path = request.uri().path());
     let answer = timeout(api.config.limits.request_timeout, next.run(request).instrument(span)).await;
@@ -50,17 +51,13 @@ pub(crate) async fn surround(State(api): State<Api>, mut request: Request, next:
     answer
 }
 
-/// The peer's, or what the proxy next to us says.
-fn address(request: &Request, trust_forwarded_for: bool) -> IpAddr {
-    let forwarded = trust_forwarded_for.then(|| {
-        // The last entry is the one that the nearest proxy has added; the others are hearsay.
-        let last = request.headers().get_all("x-forwarded-for").iter().next_back()?;
-        last.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()
-    });
+/// The peer's, or what the outermost of our proxies says.
+fn address(request: &Request, proxies: u8) -> IpAddr {
+    let forwarded = forwarded_for(request.headers(), proxies);
     let extensions = request.extensions();
     let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     let pretended = || extensions.get::<MockConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-    forwarded.flatten().or(peer).or_else(pretended).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+    forwarded.or(peer).or_else(pretended).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
 fn count(api: &Api, answer: &Response) {

@@ -115,7 +115,7 @@ impl From<Refusal> for Problem {
 
 /// List the certificates of a site
 #[utoipa::path(get, path = "/v1/sites/{site}/certificates", operation_id = "list_certificates", tag = "certificates",
-    security(("key" = ["certificates:read"])), 
+    security(("key" = ["certificates:read"])),
     params(("site" = SiteRef, Path, description = "The site's id"), PageParams),
     responses((status = 200, description = "The newest first", body = List<Certificate>), Refusals))]
 pub(crate) async fn list(

@@ -3,9 +3,11 @@
 //! Whom a request was found to mean is kept with what came of it, so that the same request is answered alike when it comes
 //! again, whoever has which alias by then.
 
+use std::collections::{HashMap, HashSet};
+
 use tmtp_contract::{AdminChange, AdminOutcome, AskedPlace, NewPlace};
-use tmtp_domain::{NameHolder, Site, Uid};
-use tmtp_store::{MemberFilter, Reader};
+use tmtp_domain::{NameHolder, Site, SiteId, Uid};
+use tmtp_store::Reader;
 
 use super::{PlaceResult, Somebody};
 use crate::api::Problem;
@@ -26,11 +28,21 @@ pub(super) struct Wanted<'a> {
 
 /// Whom a request means.
 #[derive(Default)]
-pub(super) struct Found {
-    pub(super) add: Vec<NewPlace>,
-    pub(super) drop: Vec<Uid>,
+struct Found {
+    add: Vec<NewPlace>,
+    drop: Vec<Uid>,
     /// Everybody of the request, in its order; `add` and then `drop` are those without a problem.
-    pub(super) asked: Vec<AskedPlace>,
+    asked: Vec<AskedPlace>,
+}
+
+/// What is so about whom a request names.
+struct Known {
+    site: SiteId,
+    /// Whose the aliases are.
+    holders: HashMap<(SiteId, String), NameHolder>,
+    members: HashSet<Uid>,
+    /// The oldest aliases.
+    oldest: HashMap<Uid, String>,
 }
 
 /// Has the site's home do it; those of whom nobody is found are left out there and have an error here.
@@ -43,18 +55,18 @@ pub(super) async fn place<P>(
     let done = if let Some(done) = caller.replayed(sent).await? {
         done
     } else {
-        let Found { add, drop, asked } = find(caller, site, wanted).await?;
+        let Found { add, drop, asked } = find(&mut caller.read().await?, site, wanted).await?;
         let change =
             AdminChange::Places { gid: wanted.gid.to_owned(), founds: wanted.founds, add, drop, asked };
         let action = if wanted.founds { "group.create" } else { "group.members" };
-        caller.ask(site, sent, Todo { action, target: wanted.gid, change }).await?
+        caller.ask_new(site, sent, Todo { action, target: wanted.gid, change }).await?
     };
     let AdminOutcome::Places { refusals, asked } = &done.outcome else {
         return Err(Problem::internal().into());
     };
     let results = if asked.is_empty() {
         // A worker of the release before has not kept it.
-        results(&find(caller, site, wanted).await?.asked, refusals)
+        results(&find(&mut caller.read().await?, site, wanted).await?.asked, refusals)
     } else {
         results(asked, refusals)
     };
@@ -62,14 +74,13 @@ pub(super) async fn place<P>(
 }
 
 /// What would become of each: the home's own checks, but for whether the group has room.
-pub(super) async fn try_out<P>(
-    caller: &Caller<P>,
+pub(super) async fn try_out(
+    read: &mut Reader,
     site: &Site,
     wanted: &Wanted<'_>,
 ) -> Result<Vec<PlaceResult>, Problem> {
-    let found = find(caller, site, wanted).await?;
+    let found = find(read, site, wanted).await?;
     let names: Vec<_> = found.add.iter().map(|place| (site.id, place.alias.clone())).collect();
-    let mut read = caller.read().await?;
     let holders = read.names(&names).await?;
     let known = read.places_of(site.id, wanted.gid, &found.drop).await?;
     let adds = found.add.iter().zip(&names).map(|(place, name)| {
@@ -85,7 +96,7 @@ pub(super) async fn try_out<P>(
 }
 
 /// What became of each, in the order of the request.
-pub(super) fn results(asked: &[AskedPlace], refusals: &[Option<String>]) -> Vec<PlaceResult> {
+fn results(asked: &[AskedPlace], refusals: &[Option<String>]) -> Vec<PlaceResult> {
     let mut refusals = refusals.iter().cloned();
     let result = |asked: &AskedPlace| {
         let error = asked.problem.clone().or_else(|| refusals.next().flatten());
@@ -95,12 +106,18 @@ pub(super) fn results(asked: &[AskedPlace], refusals: &[Option<String>]) -> Vec<
 }
 
 /// Looks everybody up whom a request means.
-pub(super) async fn find<P>(caller: &Caller<P>, site: &Site, wanted: &Wanted<'_>) -> Result<Found, Problem> {
-    let mut found = Found::default();
-    let mut read = caller.read().await?;
+async fn find(read: &mut Reader, site: &Site, wanted: &Wanted<'_>) -> Result<Found, Problem> {
     let adds = if wanted.founds { "members" } else { "add" };
-    for (index, somebody) in wanted.add.iter().enumerate() {
-        let place = resolve(&mut read, site, somebody, &format!("{adds}[{index}]")).await?;
+    for (list, param) in [(wanted.add, adds), (wanted.drop, "drop")] {
+        let unnamed = list.iter().position(|somebody| somebody.uid.is_none() && somebody.alias.is_none());
+        if let Some(index) = unnamed {
+            return Err(Problem::invalid(format!("{param}[{index}]"), "give a uid or an alias"));
+        }
+    }
+    let known = Known::read(read, site.id, wanted).await?;
+    let mut found = Found::default();
+    for somebody in wanted.add {
+        let place = known.place(somebody);
         let problem = match &place {
             None => Some("there is no such member"),
             Some(place) if place.alias.is_empty() => Some("the member has no alias"),
@@ -109,8 +126,8 @@ pub(super) async fn find<P>(caller: &Caller<P>, site: &Site, wanted: &Wanted<'_>
         found.asked.push(asked(place.as_ref(), problem));
         found.add.extend(place.filter(|_| problem.is_none()));
     }
-    for (index, somebody) in wanted.drop.iter().enumerate() {
-        let place = resolve(&mut read, site, somebody, &format!("drop[{index}]")).await?;
+    for somebody in wanted.drop {
+        let place = known.place(somebody);
         let problem = place.is_none().then_some("there is no such member");
         found.asked.push(asked(place.as_ref(), problem));
         found.drop.extend(place.map(|place| place.uid));
@@ -121,27 +138,35 @@ pub(super) async fn find<P>(caller: &Caller<P>, site: &Site, wanted: &Wanted<'_>
     Ok(found)
 }
 
-fn asked(place: Option<&NewPlace>, problem: Option<&str>) -> AskedPlace {
-    AskedPlace { uid: place.map(|place| place.uid), problem: problem.map(str::to_owned) }
+impl Known {
+    async fn read(read: &mut Reader, site: SiteId, wanted: &Wanted<'_>) -> Result<Self, Problem> {
+        let everybody = || wanted.add.iter().chain(wanted.drop);
+        let aliases: Vec<(SiteId, String)> =
+            everybody().filter_map(|somebody| Some((site, somebody.alias.clone()?))).collect();
+        let uids: Vec<Uid> = everybody().filter_map(|somebody| Some(somebody.uid?.0)).collect();
+        Ok(Self {
+            site,
+            holders: read.names(&aliases).await?,
+            members: read.members_among(site, &uids).await?.into_iter().collect(),
+            oldest: read.oldest_aliases(site, &uids).await?,
+        })
+    }
+
+    /// Who is meant, with the alias to be known by; that is empty if the member has none.
+    fn place(&self, somebody: &Somebody) -> Option<NewPlace> {
+        if let Some(UidText(uid)) = somebody.uid {
+            let oldest = || self.oldest.get(&uid).cloned().unwrap_or_default();
+            let alias = somebody.alias.clone().unwrap_or_else(oldest);
+            return self.members.contains(&uid).then_some(NewPlace { uid, alias });
+        }
+        let alias = somebody.alias.clone()?;
+        match self.holders.get(&(self.site, alias.clone()))? {
+            NameHolder::Member(uid) => Some(NewPlace { uid: *uid, alias }),
+            NameHolder::Group | NameHolder::Reserved => None,
+        }
+    }
 }
 
-/// Who is meant, with the alias to be known by; that is empty if the member has none.
-async fn resolve(
-    read: &mut Reader,
-    site: &Site,
-    somebody: &Somebody,
-    param: &str,
-) -> Result<Option<NewPlace>, Problem> {
-    let record = match (somebody.uid, &somebody.alias) {
-        (None, None) => return Err(Problem::invalid(param, "give a uid or an alias")),
-        (Some(uid), _) => read.member_record(site.id, uid.0).await?,
-        (None, Some(alias)) => {
-            let filter = MemberFilter { alias: Some(alias), ..MemberFilter::default() };
-            read.member_records(site.id, filter, None, 1).await?.pop()
-        }
-    };
-    Ok(record.map(|record| {
-        let oldest = record.aliases.into_iter().next().unwrap_or_default();
-        NewPlace { uid: record.uid, alias: somebody.alias.clone().unwrap_or(oldest) }
-    }))
+fn asked(place: Option<&NewPlace>, problem: Option<&str>) -> AskedPlace {
+    AskedPlace { uid: place.map(|place| place.uid), problem: problem.map(str::to_owned) }
 }

@@ -41,7 +41,7 @@ pub(crate) async fn resend(
     caller.site(site)?;
     let mut change = caller.begin_post(&wanted.sent).await?;
     let site = hold(&caller, &mut change, site).await?;
-    let before = lock(&mut change, site.id, invite).await?;
+    let before = lock_invite(&mut change, site.id, invite).await?;
     let expires_at = wanted.value.expires_at.map(|time| time.0).or(before.usage.expires_at);
     if expires_at.is_some_and(|end| end <= Time::now().0) {
         return Err(Problem::invalid("expires_at", "give a time that is still to come").into());
@@ -80,13 +80,13 @@ pub(crate) async fn revoke(
 ) -> Answer {
     let mut change = caller.begin().await?;
     let site = hold(&caller, &mut change, site).await?.id;
-    let before = lock(&mut change, site, invite).await?;
+    let before = lock_invite(&mut change, site, invite).await?;
     if let Some(after) = change.tx.revoke_invite(site, before.id()).await? {
         note(&mut change, "invite.revoke", site, Some(&Invite::of(&before)), &Invite::of(&after)).await?;
     }
     change.done().await
 }
 
-async fn lock(change: &mut Change, site: SiteId, invite: InviteRef) -> Result<InviteRecord, Problem> {
+async fn lock_invite(change: &mut Change, site: SiteId, invite: InviteRef) -> Result<InviteRecord, Problem> {
     change.tx.lock_invite(site, InviteId(invite.0)).await?.ok_or_else(Problem::not_found)
 }

@@ -35,7 +35,7 @@ pub(crate) struct NewDomain {
 
 /// List the host names of a site
 #[utoipa::path(get, path = "/v1/sites/{site}/domains", operation_id = "list_domains", tag = "domains",
-    security(("key" = ["sites:read"])), 
+    security(("key" = ["sites:read"])),
     params(("site" = SiteRef, Path, description = "The site's id"), PageParams),
     responses((status = 200, description = "Sorted", body = List<Domain>), Refusals))]
 pub(crate) async fn list(

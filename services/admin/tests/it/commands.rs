@@ -46,7 +46,7 @@ fn the_file_is_read() {
         assert_eq!(code, Some(64));
         let expected = format!(
             "configuration: listen.adress: unknown setting, expected one of address, \
-             trust_forwarded_for, in configuration file {path}\n"
+             proxies, in configuration file {path}\n"
         );
         assert_eq!(stderr, expected);
     }
