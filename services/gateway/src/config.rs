@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use tmtp_chassis::config::{Humantime, Log, Monitor, Process, Redis, Runtime, Secrets, Tracing};
+use tmtp_chassis::config::{Humantime, Log, Monitor, Process, Redis, Runtime, Secrets, Tracing, unverified};
 use tmtp_chassis::schemars::JsonSchema;
 use tmtp_seal::{KeyError, Sealer};
 
@@ -244,6 +244,7 @@ impl tmtp_chassis::Config for Config {
     fn validate(&self) -> Result<(), Vec<String>> {
         let mut problems = self.redis.problems();
         problems.extend(self.bodies.problems("bodies"));
+        problems.extend(unverified("bodies.postgres.url", self.bodies.postgres.url.expose()));
         problems.extend(self.proxy_protocol.networks().err().unwrap_or_default());
         problems.extend(self.sealer().err().map(|error| format!("secrets.key: {error}")));
         let mut demand = |holds: bool, problem: &str| {

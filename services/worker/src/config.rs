@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tmtp_chassis::config::{Humantime, Log, Monitor, Postgres, Process, Redis, Runtime, Tracing};
+use tmtp_chassis::config::{Humantime, Log, Monitor, Postgres, Process, Redis, Runtime, Tracing, unverified};
 use tmtp_chassis::schemars::{self, JsonSchema};
 
 use crate::home::{Limits, SpillPolicy, Window};
@@ -204,6 +204,7 @@ impl tmtp_chassis::Config for Config {
     fn validate(&self) -> Result<(), Vec<String>> {
         let mut problems = [self.postgres.problems(), self.redis.problems()].concat();
         problems.extend(self.bodies().problems("bodies"));
+        problems.extend(unverified("bodies.postgres.url", self.bodies.postgres.url.expose()));
         let rules = [
             (
                 self.shards.heartbeat * 2 <= self.shards.lease,

@@ -18,10 +18,14 @@ mod redis;
 #[cfg(feature = "s3")]
 pub mod s3;
 mod shared;
+#[cfg(feature = "tls")]
+mod tls;
 mod wait;
 
 pub use port::free_port;
 pub use postgres::Postgres;
 pub use redis::Redis;
 pub use shared::{fresh_database, fresh_redis, shared_postgres, shared_redis, unique_name};
+#[cfg(feature = "tls")]
+pub use tls::Authority;
 pub use wait::{eventually, wait_until};

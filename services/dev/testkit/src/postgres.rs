@@ -111,8 +111,8 @@ impl Postgres {
     /// # Errors
     /// When it runs already, or does not start.
     pub fn start_again(&self) -> Result<()> {
+        let data = self.data();
         let mut instance = self.instance();
-        let data = instance.dir().join("data");
         let mut command = Command::new(self.binaries.join("postgres"));
         account()?.lend(&mut command);
         command.arg("-D").arg(&data).arg("-k").arg(instance.dir().join("socket"));
@@ -155,6 +155,10 @@ impl Postgres {
             let _ = kill(Pid::from_raw(child), signal);
         }
         Ok(())
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.instance().dir().join("data")
     }
 
     fn instance(&self) -> MutexGuard<'_, Instance> {
@@ -215,7 +219,7 @@ fn has_binaries(dir: &Path) -> bool {
 }
 
 /// Postgres refuses to run as root.
-fn account() -> Result<Account> {
+pub(crate) fn account() -> Result<Account> {
     Account::find("postgres")?.context("Postgres does not run as root, and there is no user postgres")
 }
 

@@ -103,13 +103,19 @@ impl Redis {
     }
 
     /// One command, one line of an answer.
-    fn ask(&self, words: &[&str]) -> std::io::Result<String> {
+    pub(crate) fn ask(&self, words: &[&str]) -> std::io::Result<String> {
         let mut stream = TcpStream::connect_timeout(&self.address(), PING_DEADLINE)?;
         stream.set_read_timeout(Some(START_DEADLINE))?;
         stream.write_all(format!("{}\r\n", words.join(" ")).as_bytes())?;
         let mut reply = String::new();
         BufReader::new(stream).read_line(&mut reply)?;
         Ok(reply)
+    }
+
+    /// What lies there goes away with the server.
+    #[cfg(feature = "tls")]
+    pub(crate) fn dir(&self) -> PathBuf {
+        self.instance().dir().to_owned()
     }
 
     fn address(&self) -> SocketAddr {
@@ -141,7 +147,7 @@ impl Redis {
 }
 
 /// Redis does run as root, so a machine without its account can run the tests, too.
-fn account() -> Result<Account> {
+pub(crate) fn account() -> Result<Account> {
     Ok(Account::find("redis")?.unwrap_or_else(Account::ourselves))
 }
 

@@ -37,7 +37,8 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Postgres {
-    /// Required. `postgres://user:password@host:port/database`; or set `url_file` to a file that holds it.
+    /// Required. `postgres://user:password@host:port/database`; or set `url_file` to a file that holds it. TLS is asked for
+    /// in it, by `sslmode`, `sslrootcert`, `sslcert` and `sslkey`.
     pub url: Secret,
     /// Connections that this process opens for bodies at most.
     pub connections_max: u32,

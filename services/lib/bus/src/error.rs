@@ -7,7 +7,7 @@ use redis::{ErrorKind, RedisError};
 /// Why a call failed. Unless it says otherwise, a failed write may have been done in part or as a whole.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The URL is not one; start-up only.
+    /// The URL is not one, or names files that are none; start-up only.
     #[error("not a usable Redis URL")]
     Url(#[source] RedisError),
     /// No connection, or it broke, or Redis says that it cannot serve now (loading, full, no master). Try again.

@@ -18,6 +18,7 @@
 //! an error when Redis does not answer. After an error that [`Error::is_transient`] the same handle works again as
 //! soon as Redis does.
 
+mod address;
 mod beat;
 mod certificate;
 mod command;
@@ -63,13 +64,15 @@ pub struct Bus {
 }
 
 impl Bus {
-    /// Connects to `url` (`redis://[user:password@]host:port/database`), trying for up to ten seconds.
+    /// Connects to `url` (`redis://[user:password@]host:port/database`, `rediss://` for TLS), trying for up to ten seconds.
+    /// With TLS, `sslrootcert` in its query is a file with the only authorities to trust (else the machine's), `sslcert`
+    /// and `sslkey` are files with a certificate of our own.
     ///
     /// # Errors
-    /// [`Error::Url`] at once; [`Error::Refused`] at once when the password is wrong; what else kept it from
-    /// connecting when the time is over.
+    /// [`Error::Url`] at once, also when such a file cannot be read; [`Error::Refused`] at once when the password is wrong;
+    /// what else kept it from connecting when the time is over.
     pub async fn connect(url: &str) -> Result<Self, Error> {
-        let link = Arc::new(Link::new(url)?);
+        let link = Arc::new(Link::new(url).await?);
         let bus = Self { link, lives: Arc::default() };
         let deadline = tokio::time::Instant::now() + CONNECT_MAX;
         let mut pause = Duration::from_millis(20);

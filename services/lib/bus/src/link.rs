@@ -4,22 +4,24 @@
 //! keeps a connection whose peer is silent. Here every call has one deadline, and a call that meets it ends the
 //! connection for everybody, so that the next call dials anew. Must never hold a lock while it waits for an answer.
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, RedisError};
+use redis::{AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError};
 use tokio::time::timeout;
 
 use crate::RESPONSE_MAX;
+use crate::address::Address;
 use crate::error::{Error, sort};
 
 /// Leaves a second of [`RESPONSE_MAX`] for the command itself.
 const DIAL_MAX: Duration = Duration::from_secs(1);
 
 pub(crate) struct Link {
-    client: Client,
+    address: Address,
     slot: Mutex<Slot>,
     /// Held by the one who dials, so that a broken connection is replaced once and not by every caller.
     dialling: tokio::sync::Mutex<()>,
@@ -36,10 +38,12 @@ struct Slot {
 }
 
 impl Link {
-    pub(crate) fn new(url: &str) -> Result<Self, Error> {
-        let client = Client::open(url).map_err(Error::Url)?;
+    pub(crate) async fn new(url: &str) -> Result<Self, Error> {
+        let address = Address::parse(url).map_err(Error::Url)?;
+        // Files that are not there are told at once, not after the time that a server is waited for.
+        address.client().await.map_err(Error::Url)?;
         Ok(Self {
-            client,
+            address,
             slot: Mutex::default(),
             dialling: tokio::sync::Mutex::default(),
             life: AtomicU64::new(0),
@@ -82,7 +86,13 @@ impl Link {
             .set_connection_timeout(Some(DIAL_MAX))
             // Callers set their own deadlines.
             .set_response_timeout(None);
-        self.client.get_multiplexed_async_connection_with_config(&config).await
+        let dialled =
+            self.address.client().await?.get_multiplexed_async_connection_with_config(&config).await;
+        dialled.map_err(|error| match error.kind() {
+            // A certificate and a key that do not belong together: one of them may be about to be replaced.
+            ErrorKind::InvalidClientConfig => io::Error::other(error).into(),
+            _ => error,
+        })
     }
 
     async fn connection(&self) -> Result<(u64, MultiplexedConnection), RedisError> {

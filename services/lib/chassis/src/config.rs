@@ -15,7 +15,7 @@ pub use reference::{Section, Setting, reference, sections};
 pub use sample::sample;
 use schemars::JsonSchema;
 pub use secret::Secret;
-pub use sections::{Log, LogFormat, Monitor, Postgres, Redis, Runtime, Secrets, Tracing};
+pub use sections::{Log, LogFormat, Monitor, Postgres, Redis, Runtime, Secrets, Tracing, unverified};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// A program's configuration. `Default` must be complete: it is the first layer and the sample file.

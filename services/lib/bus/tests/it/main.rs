@@ -9,3 +9,4 @@ mod events;
 mod outages;
 mod sites;
 mod support;
+mod tls;

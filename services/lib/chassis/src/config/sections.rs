@@ -124,6 +124,9 @@ impl Runtime {
 #[serde(default, deny_unknown_fields)]
 pub struct Postgres {
     /// Required. `postgres://user:password@host:port/database`; or set `url_file` to a file that holds it.
+    /// `?sslmode=verify-full` demands TLS from a server for which a public authority vouches, or with `&sslrootcert=FILE`
+    /// one of your own; `&sslcert=FILE&sslkey=FILE` show it a certificate. Without `sslmode`, a server that has TLS is
+    /// talked to with TLS, and believed.
     pub url: Secret,
     /// Connections this process opens at most.
     pub connections_max: u32,
@@ -142,6 +145,7 @@ impl Postgres {
     /// What is wrong with this section, one sentence per problem; for the program's `validate`.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = url_problems("postgres", &self.url, &["postgres://", "postgresql://"]);
+        problems.extend(unverified("postgres.url", self.url.expose()));
         if self.connections_max == 0 {
             problems.push("postgres.connections_max must be at least 1".to_owned());
         }
@@ -156,7 +160,9 @@ impl Postgres {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Redis {
-    /// Required. `redis://user:password@host:port/`; or set `url_file` to a file that holds it.
+    /// Required. `redis://user:password@host:port/`, or `rediss://` for TLS; or set `url_file` to a file that holds it. With
+    /// TLS, `?sslrootcert=FILE` names the authority that vouches for the server, if it is none that the machine trusts, and
+    /// `&sslcert=FILE&sslkey=FILE` a certificate for a server that asks who comes.
     pub url: Secret,
 }
 
@@ -176,6 +182,16 @@ pub struct Secrets {
     /// To change it, put the new key in front of the old one, with white space between, everywhere, and remove the old
     /// one when nothing is sealed with it any more. Without a key there are no certificates per site and no ACME.
     pub key: Secret,
+}
+
+/// What is wrong with a URL of Postgres that names an authority without having it checked: but for `verify-full` the driver
+/// believes everybody, or whatever name any public authority vouches for. Never quotes the URL.
+pub fn unverified(key: &str, url: &str) -> Option<String> {
+    let (_, query) = url.split_once('?')?;
+    let has = |begin: &str| query.split('&').any(|parameter| parameter.starts_with(begin));
+    let checked = !has("sslrootcert=") || has("sslmode=verify-full");
+    (!checked)
+        .then(|| format!("{key} names sslrootcert and has to say sslmode=verify-full, or nobody is checked"))
 }
 
 /// Checks that a URL is there and of a known kind, without ever quoting it.

@@ -174,8 +174,21 @@ fn postgres_is_checked() {
     assert_eq!(postgres.problems(), ["postgres.url is required (or postgres.url_file)"]);
     postgres.url = "mysql://hunter2@x".into();
     assert_eq!(postgres.problems(), ["postgres.url must start with postgres:// or postgresql://"]);
-    postgres.url = "postgres://x".into();
-    assert_eq!(postgres.problems(), Vec::<String>::new());
+    for good in [
+        "postgres://x",
+        "postgres://x/y?sslmode=require",
+        "postgres://x?a=b&sslrootcert=c&sslmode=verify-full",
+    ] {
+        postgres.url = good.into();
+        assert_eq!(postgres.problems(), Vec::<String>::new());
+    }
+    for unverified in ["postgres://x?sslrootcert=a", "postgres://x?sslmode=verify-ca&sslrootcert=a"] {
+        postgres.url = unverified.into();
+        assert_eq!(
+            postgres.problems(),
+            ["postgres.url names sslrootcert and has to say sslmode=verify-full, or nobody is checked"]
+        );
+    }
 }
 
 /// Goal: the sample is commented and holds exactly the defaults. Method: read it back and compare.

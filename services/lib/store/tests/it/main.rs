@@ -20,4 +20,5 @@ mod rows;
 mod schema;
 mod site_policy;
 mod sites;
+mod tls;
 mod trace;
