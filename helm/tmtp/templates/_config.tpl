@@ -56,8 +56,8 @@ s3:
   "runtime" (dict "shutdown_grace" (printf "%ds" (int .Values.admin.drainSeconds)))
 -}}
 {{- $web := or .Values.admin.ingress.enabled .Values.admin.route.enabled -}}
-{{- if $web -}}
-{{- $_ := set $own.listen "trust_forwarded_for" true -}}
+{{- if and $web .Values.admin.api.host -}}
+{{- $_ := set $own.listen "proxies" .Values.admin.proxies -}}
 {{- end -}}
 {{- with .Values.admin.public.url -}}
 {{- $public := dict "address" "0.0.0.0:8081" "url" . "tmtp_port" $.Values.gateway.service.port -}}

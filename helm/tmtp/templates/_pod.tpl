@@ -99,6 +99,20 @@ securityContext:
         path: {{ index . 3 }}
 {{- end }}
 
+{{/* Files for TLS to a store, where its URL finds them: (list $ "redis"). As a whole, so that renewed ones appear. */}}
+{{- define "postern.storeMount" -}}
+{{- if (get (index . 0).Values (index . 1)).tlsSecret -}}
+- {name: {{ index . 1 }}-tls, mountPath: /etc/postern/{{ index . 1 }}, readOnly: true}
+{{- end -}}
+{{- end }}
+
+{{- define "postern.storeVolume" -}}
+{{- with (get (index . 0).Values (index . 1)).tlsSecret -}}
+- name: {{ index $ 1 }}-tls
+  secret: {secretName: {{ . }}, defaultMode: 288}
+{{- end -}}
+{{- end }}
+
 {{/* What short jobs of tmtpctl may use. */}}
 {{- define "postern.jobResources" -}}
 requests: {cpu: 50m, memory: 64Mi}
@@ -123,6 +137,10 @@ limits: {memory: 256Mi}
     {{- include "postern.databaseUrl" . | nindent 4 }}
   resources:
     {{- include "postern.jobResources" . | nindent 4 }}
+  {{- with include "postern.storeMount" (list . "postgres") }}
+  volumeMounts:
+    {{- . | nindent 4 }}
+  {{- end }}
 {{- end }}
 
 {{/* In a trial the database comes with the programs, too late for a hook before the install: each pod migrates it first. */}}

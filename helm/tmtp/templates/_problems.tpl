@@ -20,6 +20,9 @@ What cannot work together, all of it at once and in words. One line per problem.
 {{- else if not (or $secret $.Values.trial.enabled) }}
 {{ $name }}.existingSecret is empty: name a Secret with the URL of your {{ $name }}, or set trial.enabled for a try
 {{- end }}
+{{- if and (get $.Values $name).tlsSecret $.Values.trial.enabled }}
+{{ $name }}.tlsSecret and trial.enabled: a trial's own {{ $name }} has no TLS; leave one of the two out
+{{- end }}
 {{- end }}
 {{- with .Values.bodies }}
 {{- if and (eq .kind "s3") (not .s3.bucket) }}

@@ -33,7 +33,15 @@ fn of_pod(release: &Release, pod: Pod, problems: &mut Vec<String>) {
             let mut keys: Vec<&str> = list(&source["items"]).map(|item| text(item, "/key")).collect();
             if keys.is_empty() {
                 // All of it; what is looked for in there is known by the program alone.
-                keys = if kind == "Secret" { vec!["tls.crt", "tls.key"] } else { vec!["config.toml"] };
+                keys = match (kind, text(volume, "/name")) {
+                    ("ConfigMap", _) => vec!["config.toml"],
+                    // What the URL of a store names, which nobody can see here: it has to be there, with whatever in it.
+                    (_, "postgres-tls" | "redis-tls") => {
+                        let there = release.existing.secrets.get(name);
+                        there.map_or(vec!["any"], |keys| keys.iter().map(String::as_str).collect())
+                    }
+                    _ => vec!["tls.crt", "tls.key"],
+                };
             }
             for key in keys {
                 if let Err(error) = layout::content(release, kind, name, key, &nothing) {

@@ -48,6 +48,8 @@ const CASES: &[(&str, &[&str], &str)] = &[
     ("external", &["redis.existingSecret=\"\""], "redis.existingSecret is empty"),
     ("trial", &["postgres.existingSecret=\"a\""], "postgres.existingSecret and trial.enabled"),
     ("trial", &["redis.existingSecret=\"a\""], "redis.existingSecret and trial.enabled"),
+    ("trial", &["postgres.tlsSecret=\"a\""], "postgres.tlsSecret and trial.enabled"),
+    ("trial", &["redis.tlsSecret=\"a\""], "redis.tlsSecret and trial.enabled"),
     ("external", &["bodies.kind=\"s3\""], "bodies.s3.bucket is empty"),
     ("external", &["bodies.s3.bucket=\"b\""], "bodies.s3 is set, but bodies.kind is postgres"),
     (
@@ -110,11 +112,7 @@ const CASES: &[(&str, &[&str], &str)] = &[
         &["admin.public.url=\"https://join.example\"", "admin.config.public={\"tmtp_port\":0}"],
         "change gateway.service.port",
     ),
-    (
-        "external",
-        &["admin.config.listen={\"trust_forwarded_for\":false}"],
-        "change admin.ingress or admin.route",
-    ),
+    ("external", &["admin.config.listen={\"proxies\":2}"], "change admin.ingress or admin.route"),
     ("external", &["admin.config.public={\"web_clients\":[]}"], "there are no pages for invited people"),
     ("full", &["gateway.service.port=8443"], "admin.config.acme.enabled needs gateway.service.port 443"),
 ];
