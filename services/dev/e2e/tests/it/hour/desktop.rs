@@ -100,6 +100,8 @@ struct Ask {
     request: Request,
     data: Vec<u8>,
     means: Means,
+    /// The link over which it was last sent.
+    link: Option<u64>,
 }
 
 enum Means {
@@ -236,7 +238,13 @@ impl Desktop {
                     acked.insert(id);
                 }
                 () = sleep_until(sends), if !self.queue.is_empty() => {
-                    let ask = &self.queue[0];
+                    let ask = &mut self.queue[0];
+                    let before = ask.link.replace(self.links);
+                    if let Means::News(news) = ask.means
+                        && before.is_some_and(|link| link != self.links)
+                    {
+                        self.story.books(|books| books.announce_again(news));
+                    }
                     if self.sent.is_some() {
                         self.story.books(|books| books.resent += 1);
                     }
@@ -393,7 +401,7 @@ impl Desktop {
     /// Puts a request in line.
     fn ask(&mut self, request: Request, data: Vec<u8>, means: Means) {
         self.story.books(|books| books.open += 1);
-        self.queue.push_back(Ask { request, data, means });
+        self.queue.push_back(Ask { request, data, means, link: None });
     }
 
     fn id(&mut self, prefix: &str) -> String {

@@ -17,6 +17,8 @@ pub struct News {
     pub refused: bool,
     /// Nobody knows whether anything came of it.
     pub unsure: bool,
+    /// How often it was asked again on another link. With a link a presence list may end, and is then changed once more.
+    pub again: u64,
     /// Users who are told of it besides the author's.
     pub users: Vec<usize>,
     /// The group whose members are told.
@@ -33,7 +35,7 @@ impl Books {
         group: Option<usize>,
     ) -> usize {
         let span = self.now();
-        self.news.push(News { words, author, span, refused: false, unsure: false, users, group });
+        self.news.push(News { words, author, span, refused: false, unsure: false, again: 0, users, group });
         self.news.len() - 1
     }
 
@@ -41,6 +43,11 @@ impl Books {
     pub fn announced(&mut self, number: usize, refused: bool) {
         self.news[number].span.ended = Some(self.tick());
         self.news[number].refused = refused;
+    }
+
+    /// It is asked again, on another link.
+    pub fn announce_again(&mut self, number: usize) {
+        self.news[number].again += 1;
     }
 
     /// It may have happened.
@@ -74,7 +81,8 @@ impl Books {
                 let (least, most) = due.entry(&news.words).or_default();
                 let due = self.is_due(number, news);
                 *least += u64::from(due == Due::Must);
-                *most += u64::from(due != Due::Never);
+                let again = if news.words.starts_with("ohiedit ") { news.again } else { 0 };
+                *most += if due == Due::Never { 0 } else { 1 + again };
             }
             let told = &self.node_of(number).told;
             due.extend(
