@@ -118,19 +118,8 @@ impl Image {
         let process = PathBuf::from(format!("/proc/{pid}"));
         let running = fs::read_link(process.join("exe")).context("look what runs")?;
         ensure!(running == self.binary(program), "{} runs", running.display());
-        let status = fs::read_to_string(process.join("status")).context("look who runs it")?;
-        let has = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         if self.other_account {
-            let account = ACCOUNT.to_string();
-            for name in ["Uid:", "Gid:"] {
-                let ids = has(name).context("no ids")?;
-                ensure!(ids.split_whitespace().all(|id| id == account), "{name} {ids}");
-            }
-            for name in ["Groups:", "CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
-                let set = has(name).with_context(|| format!("no {name}"))?;
-                ensure!(set.chars().all(|digit| digit == '0'), "{name} {set}");
-            }
-            ensure!(has("NoNewPrivs:") == Some("1"), "it could get new privileges");
+            check_account(pid, ACCOUNT, None)?;
         }
         for written in open_for_writing(&process)? {
             ensure!(written == log, "{} has {} open for writing", process.display(), written.display());
@@ -158,6 +147,25 @@ impl Drop for Image {
             let _ = fs::set_permissions(folder, Permissions::from_mode(0o755));
         }
     }
+}
+
+/// Checks that a process runs as an account whose group has the same number, in no other group but this one, without any
+/// capability, and without a way to any.
+pub(crate) fn check_account(pid: i32, account: u32, group: Option<u32>) -> Result<()> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).context("look who runs it")?;
+    let has = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    for name in ["Uid:", "Gid:"] {
+        let ids = has(name).context("no ids")?;
+        ensure!(ids.split_whitespace().all(|id| id == account.to_string()), "{name} {ids}");
+    }
+    let groups = has("Groups:").context("no groups")?;
+    ensure!(groups == group.map(|group| group.to_string()).unwrap_or_default(), "Groups: {groups}");
+    for name in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
+        let set = has(name).with_context(|| format!("no {name}"))?;
+        ensure!(set.chars().all(|digit| digit == '0'), "{name} {set}");
+    }
+    ensure!(has("NoNewPrivs:") == Some("1"), "it could get new privileges");
+    Ok(())
 }
 
 /// The files of the file system that a process has open for writing.

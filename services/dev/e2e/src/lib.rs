@@ -9,6 +9,7 @@
 //! | [`Setup`], [`Cluster`] | which programs run, with which settings, and the databases below them |
 //! | [`Program`] | one process of ours: start, kill, pause, memory, metrics |
 //! | [`Image`] | the programs as the container image has them |
+//! | [`Kube`] | the chart, rendered and run |
 //! | [`Gateway`], [`Link`] | a client's view: who connects where, and what comes |
 //! | [`Streams`] | what is in Redis, seen from outside |
 //! | [`Certificates`] | what the gateways show to their clients |
@@ -23,6 +24,7 @@ mod cluster;
 mod gateway;
 mod http;
 mod image;
+mod kube;
 mod link;
 mod program;
 mod pure;
@@ -37,6 +39,7 @@ pub use certificates::Certificates;
 pub use cluster::Cluster;
 pub use gateway::Gateway;
 pub use image::{Image, PROGRAMS};
+pub use kube::{Kube, Secrets};
 pub use link::{Delivery, End, Link, WAIT, barrier, end_of, post};
 pub use program::Program;
 pub use pure::Pure;

@@ -9,7 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tmtp_chassis::logs::PANIC;
@@ -167,16 +167,7 @@ impl Program {
     /// # Errors
     /// When the program does not answer, or has no such metric.
     pub async fn metric(&self, name: &str) -> Result<f64> {
-        let text = self.scrape().await?;
-        let values = text.lines().filter_map(|line| {
-            let rest = line.strip_prefix(name)?;
-            rest.starts_with([' ', '{']).then(|| rest.rsplit(' ').next()?.parse::<f64>().ok()).flatten()
-        });
-        let values: Vec<f64> = values.collect();
-        if values.is_empty() {
-            bail!("{} has no metric {name}", self.name);
-        }
-        Ok(values.iter().sum())
+        metric_in(&self.scrape().await?, name).with_context(|| self.name.clone())
     }
 
     /// The most memory that the process has had resident so far, in octets.
@@ -279,9 +270,20 @@ impl Drop for Program {
     }
 }
 
+/// The value of a metric in what a program shows, summed over its labels.
+pub(crate) fn metric_in(text: &str, name: &str) -> Result<f64> {
+    let values = text.lines().filter_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        rest.starts_with([' ', '{']).then(|| rest.rsplit(' ').next()?.parse::<f64>().ok()).flatten()
+    });
+    let values: Vec<f64> = values.collect();
+    ensure!(!values.is_empty(), "there is no metric {name}");
+    Ok(values.iter().sum())
+}
+
 /// Whether a log shows a bug: a panic of a task, which need not end its process, as the programs log it, or as the
 /// standard library says it before they do.
-fn has_panicked(log: &str) -> bool {
+pub(crate) fn has_panicked(log: &str) -> bool {
     log.contains(PANIC) || log.contains("panicked at")
 }
 

@@ -21,9 +21,10 @@ while read -r word; do
 done
 for pid in $pids; do
     case $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null) in
-        *" --config $1/"*) kill -s KILL "$pid" ;;
+        *" --config $1/"* | "$1/image/"*) kill -s KILL "$pid" ;;
     esac
 done
+chmod -R u+w -- "$1"
 rm -rf -- "$1"
 "#;
 
@@ -31,7 +32,7 @@ rm -rf -- "$1"
 pub(crate) struct Watchdog(Mutex<Child>);
 
 impl Watchdog {
-    /// Guards the programs whose command line begins with `--config FOLDER/`.
+    /// Guards the programs that are run from an image in the folder, or with `--config FOLDER/…`.
     pub(crate) fn start(folder: &Path) -> Result<Self> {
         let shell = Command::new("sh")
             .args(["-c", SCRIPT, "watchdog"])

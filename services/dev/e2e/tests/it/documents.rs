@@ -1,6 +1,6 @@
 //! What is written for people who run Postern, held against the programs: settings, metrics, commands.
 
-mod fences;
-mod guide;
+pub mod fences;
+pub mod guide;
 mod runbook;
 mod settings;

@@ -87,13 +87,13 @@ async fn jobs_run_from_the_image() -> Result<()> {
     fs::write(&key, "tmk_live_aZ09bY18cX27dW36eV45fU54gT63hS72iR81jQ90kPw")?;
     image.give(&key)?;
     let key = key.to_string_lossy().into_owned();
-    let site = "bootstrap site --name Other --domain other.test --registration open --if-absent";
+    let site = "bootstrap site --name Other --domain other.test --registration open --if-unclaimed";
     for (words, said) in [
         ("migrate", "the schema is up to date"),
         (&format!("bootstrap key --key-file {key}"), "the key is registered as"),
         (&format!("bootstrap key --key-file {key}"), "nothing is changed"),
         (site, "is made"),
-        (site, "is there already"),
+        (site, "nothing is changed"),
     ] {
         let output = run(image, "tmtpctl", &words.split(' ').collect::<Vec<_>>(), &database)?;
         let printed = text(&output.stdout);

@@ -1,5 +1,6 @@
 //! Load that runs while something breaks, and whose books are checked in the end.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +55,11 @@ impl Load {
 
     /// The same with a shape of its own.
     pub async fn start_as(cluster: &Cluster, shape: Shape) -> Result<Self> {
+        Self::start_at(cluster.gateway_addresses(), shape).await
+    }
+
+    /// The same at these addresses, whoever is behind them.
+    pub async fn start_at(addresses: Vec<SocketAddr>, shape: Shape) -> Result<Self> {
         let progress = Arc::new(Progress::default());
         let options = Options {
             pairs: shape.pairs,
@@ -64,9 +70,9 @@ impl Load {
             resilient: true,
             resend_after: RESEND_AFTER,
             progress: Arc::clone(&progress),
-            ..Options::new(cluster.gateway_addresses(), shape.site)
+            ..Options::new(addresses, shape.site)
         };
-        let load = Self { site: shape.site, progress, task: tokio::spawn(run(options)) };
+        let load = Self { site: shape.site, progress, task: tokio::spawn(told(options)) };
         load.flows("at the beginning").await?;
         Ok(load)
     }
@@ -108,4 +114,10 @@ impl Load {
         ensure!(report.is_clean(), "{} problems:\n  {problems}\n{report:?}", report.counts.total());
         Ok(report)
     }
+}
+
+/// The run itself. Why it cannot go on is said at once: nobody may come to ask.
+#[expect(clippy::print_stderr, reason = "for the one who reads why a test failed")]
+async fn told(options: Options) -> Result<Report, Error> {
+    run(options).await.inspect_err(|error| eprintln!("the load ends: {error}"))
 }

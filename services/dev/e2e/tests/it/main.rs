@@ -12,6 +12,7 @@ mod bad_input;
 mod bodies;
 mod causal;
 mod certificates;
+mod chart;
 mod collector;
 mod community;
 mod conform;

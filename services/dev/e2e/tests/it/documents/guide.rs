@@ -5,14 +5,15 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use tmtp_chart::{Chart, yaml};
 use tmtp_domain::{KeySecret, Registration};
 use tmtp_e2e::Setup;
 use tmtp_testkit::wait_until;
 
-use super::fences::{console, fences, read};
+use super::fences::{Fence, console, fences, read};
 
 /// The page.
-const GUIDE: &str = "deploy/README.md";
+pub const GUIDE: &str = "deploy/README.md";
 /// Its commands wait for a site to be served, and for messages.
 const WITHIN: Duration = Duration::from_mins(5);
 
@@ -69,6 +70,38 @@ async fn the_guide_leads_to_a_first_message() -> Result<()> {
         ensure!(cluster.store.use_key(&secret.hash()).await?.is_some(), "the key in {name} opens nothing");
     }
     cluster.passed()
+}
+
+/// Goal: all values that the guide shows are values of the chart. Method: have Helm render each block of them, on top of those
+/// that the guide installs, or alone if they are for a trial.
+#[test]
+fn the_values_shown_are_taken() -> Result<()> {
+    let blocks = fences(&read(GUIDE)?)?;
+    let folder = tempfile::tempdir()?;
+    let install = folder.path().join("values.yaml");
+    std::fs::write(&install, values(&blocks)?)?;
+    let chart = Chart::open()?;
+    let shown: Vec<String> =
+        blocks.iter().filter(|fence| fence.language == "yaml").map(|fence| fence.lines.join("\n")).collect();
+    ensure!(shown.len() >= 3, "the guide shows only {} blocks of values", shown.len());
+    for text in shown {
+        let values = yaml(&text)?.into_iter().next().with_context(|| format!("nothing in {text}"))?;
+        let fields = values.as_object().with_context(|| format!("no values: {text}"))?;
+        let changes: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let changes: Vec<&str> = changes.iter().map(String::as_str).collect();
+        let base = Some(install.as_path()).filter(|_| !fields.contains_key("trial"));
+        chart.template(base, &changes).with_context(|| text.clone())?;
+    }
+    Ok(())
+}
+
+/// The values with which the guide installs the chart.
+pub fn values(blocks: &[Fence]) -> Result<String> {
+    let begins =
+        |fence: &&Fence| fence.lines.first().is_some_and(|line| line.starts_with("cat >values.yaml"));
+    let lines = &blocks.iter().find(begins).context("the guide has no values")?.lines;
+    ensure!(lines.last().is_some_and(|line| line == "END"), "values without an end");
+    Ok(lines[1..lines.len() - 1].join("\n") + "\n")
 }
 
 /// Goal: the guide's commands for other consoles are of this release, as far as can be told here. Method: no `tmtpctl` among
