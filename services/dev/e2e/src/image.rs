@@ -22,6 +22,9 @@ const PROGRAMS_IN: &str = "usr/local/bin";
 /// Where volumes are put, the one place that may be written to.
 const VOLUMES_IN: &str = "var/lib/postern";
 
+/// Runs a program as somebody else. By its path, because the variable in which programs are looked for may be the image's.
+pub(crate) const SETPRIV: &str = "/usr/bin/setpriv";
+
 /// All programs of the image.
 pub const PROGRAMS: [&str; 4] = ["tmtp-gateway", "tmtp-worker", "tmtp-admin", "tmtpctl"];
 
@@ -68,10 +71,8 @@ impl Image {
     pub fn command(&self, program: &str) -> Command {
         let binary = self.binary(program);
         let mut command = if self.other_account {
-            let mut command = Command::new("setpriv");
-            let account = ACCOUNT.to_string();
-            command.args(["--reuid", &account, "--regid", &account, "--clear-groups", "--no-new-privs"]);
-            command.args(["--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all", "--"]).arg(binary);
+            let mut command = Command::new(SETPRIV);
+            command.args(as_account(ACCOUNT, ACCOUNT, None)).arg(binary);
             command
         } else {
             Command::new(binary)
@@ -147,6 +148,15 @@ impl Drop for Image {
             let _ = fs::set_permissions(folder, Permissions::from_mode(0o755));
         }
     }
+}
+
+/// What [`SETPRIV`] is told to run a program as an account, in no group but these, without any capability, and without a way
+/// to any; the program comes next.
+pub(crate) fn as_account(account: u32, group: u32, other_group: Option<u32>) -> Vec<String> {
+    let groups = other_group.map_or("--clear-groups".to_owned(), |other| format!("--groups={other}"));
+    let ids = [format!("--reuid={account}"), format!("--regid={group}"), groups];
+    let rights = ["--no-new-privs", "--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all", "--"];
+    ids.into_iter().chain(rights.map(str::to_owned)).collect()
 }
 
 /// Checks that a process runs as an account whose group has the same number, in no other group but this one, without any

@@ -195,10 +195,7 @@ impl Program {
 
     /// The end of it.
     pub fn log_tail(&self) -> String {
-        let text = self.log();
-        let lines: Vec<&str> = text.lines().collect();
-        let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n  ");
-        format!("the log of {} ends with:\n  {tail}\n", self.name)
+        tail(&self.name, &self.log())
     }
 
     /// What is wrong with the process now: it ended by itself, or a bug showed in its log.
@@ -268,6 +265,13 @@ impl Drop for Program {
             let _ = child.wait();
         }
     }
+}
+
+/// The end of somebody's log.
+pub(crate) fn tail(name: &str, log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n  ");
+    format!("the log of {name} ends with:\n  {tail}\n")
 }
 
 /// The value of a metric in what a program shows, summed over its labels.

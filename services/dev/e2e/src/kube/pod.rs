@@ -21,13 +21,16 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::Node;
 use super::files::{Words, mount};
 use super::probes::{Probes, Verdict};
-use crate::image::check_account;
-use crate::program::has_panicked;
+use crate::image::{SETPRIV, as_account, check_account};
+use crate::program::{has_panicked, tail};
 
-/// Lines of a log that a failure shows.
-const TAIL: usize = 40;
 /// Where the image has its programs.
 const PROGRAMS_IN: &str = "/usr/local/bin";
+/// For how long a Service still leads to a pod that is asked to end, as news take to get through a cluster. Shorter than any
+/// preStop delay of the chart, which is there to outlast it.
+const NEWS_TAKE: Duration = Duration::from_secs(1);
+/// Where Kubernetes is told nothing.
+const GRACE_DEFAULT: u64 = 30;
 
 /// A pod to be.
 pub(super) struct Plan {
@@ -38,12 +41,6 @@ pub(super) struct Plan {
     state: Arc<State>,
     folder: PathBuf,
 }
-
-/// For how long a Service still leads to a pod that is asked to end, as news take to get through a cluster. Shorter than any
-/// preStop delay of the chart, which is there to outlast it.
-const NEWS_TAKE: Duration = Duration::from_secs(1);
-/// Where Kubernetes is told nothing.
-const GRACE_DEFAULT: u64 = 30;
 
 /// What others see of a pod.
 pub(super) struct State {
@@ -237,37 +234,16 @@ impl Plan {
     /// The program, as the account and with the rights that the manifests give. Only root can do that.
     fn as_account(&self, container: &Value, binary: &Path) -> Result<Command> {
         let own = &container["securityContext"];
-        let id = |name| self.id(container, name).map(|id| id.to_string());
-        ensure!(
-            self.spec["securityContext"]["runAsNonRoot"] == true && id("runAsUser")? != "0",
-            "it may be root"
-        );
+        let capabilities = &own["capabilities"];
+        let (account, group) = (self.id(container, "runAsUser")?, self.id(container, "runAsGroup")?);
+        ensure!(self.spec["securityContext"]["runAsNonRoot"] == true && account != 0, "it may be root");
         ensure!(own["allowPrivilegeEscalation"] == false, "it may get more rights");
-        ensure!(
-            own["capabilities"]["drop"][0] == "ALL" && own["capabilities"]["add"].is_null(),
-            "capabilities"
-        );
+        ensure!(capabilities["drop"][0] == "ALL" && capabilities["add"].is_null(), "{capabilities}");
         if !geteuid().is_root() {
             return Ok(Command::new(binary));
         }
-        // Its own path, because the variable in which programs are looked for is the image's.
-        let mut command = Command::new("/usr/bin/setpriv");
-        command.args([
-            "--reuid",
-            &id("runAsUser")?,
-            "--regid",
-            &id("runAsGroup")?,
-            "--groups",
-            &id("fsGroup")?,
-        ]);
-        command.args([
-            "--no-new-privs",
-            "--inh-caps=-all",
-            "--ambient-caps=-all",
-            "--bounding-set=-all",
-            "--",
-        ]);
-        command.arg(binary);
+        let mut command = Command::new(SETPRIV);
+        command.args(as_account(account, group, Some(self.state.group))).arg(binary);
         Ok(command)
     }
 
@@ -299,10 +275,7 @@ impl State {
 
     /// The end of what it has said.
     pub(super) fn log_tail(&self) -> String {
-        let text = self.log();
-        let lines: Vec<&str> = text.lines().collect();
-        let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n  ");
-        format!("the log of {} ends with:\n  {tail}\n", self.name)
+        tail(&self.name, &self.log())
     }
 }
 
