@@ -327,6 +327,9 @@ mod tests {
         config.bodies.postgres.url = "postgres://localhost/".into();
         config.tls.certificates = "certificates".into();
         assert_eq!(config.validate(), Ok(()));
+        config.bodies.postgres.url = "postgres://localhost/?sslrootcert=ca".into();
+        assert!(config.validate().unwrap_err()[0].starts_with("bodies.postgres.url names sslrootcert"));
+        config.bodies.postgres.url = "postgres://localhost/".into();
         config.listen.drain_over = Duration::from_secs(30);
         config.secrets.key = "too short".into();
         assert_eq!(config.validate().unwrap_err().len(), 2);

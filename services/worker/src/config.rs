@@ -227,3 +227,25 @@ impl tmtp_chassis::Config for Config {
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tmtp_chassis::Config as _;
+
+    use super::*;
+
+    /// Goal: the defaults lack only what nobody can guess, and a database whose authority would not be checked is refused;
+    /// method: validate them, with the required settings, and with such a URL for bodies of their own.
+    #[test]
+    fn defaults_need_the_stores() {
+        let mut config = Config::default();
+        let missing = config.validate().unwrap_err();
+        assert!(missing.iter().any(|problem| problem.starts_with("redis.url is required")), "{missing:?}");
+        config.postgres.url = "postgres://localhost/".into();
+        config.redis.url = "redis://localhost/".into();
+        assert_eq!(config.validate(), Ok(()));
+        config.bodies.postgres.url = "postgres://localhost/?sslrootcert=ca".into();
+        let problems = config.validate().unwrap_err();
+        assert!(problems[0].starts_with("bodies.postgres.url names sslrootcert"), "{problems:?}");
+    }
+}

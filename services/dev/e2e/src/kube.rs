@@ -258,6 +258,11 @@ impl Kube {
 }
 
 impl Node {
+    /// What a key of a Secret beside the release holds.
+    fn secret(&self, name: &str, key: &str) -> Vec<u8> {
+        self.secrets.get(&(name.to_owned(), key.to_owned())).cloned().unwrap_or_default()
+    }
+
     /// A name for a pod, and an address that no other has had.
     fn next(&self, owner: &str) -> (String, Ipv4Addr) {
         let number = self.counter.fetch_add(1, Ordering::Relaxed);

@@ -64,10 +64,7 @@ fn is_of_a_word(letter: char) -> bool {
 
 /// Mounts the volumes of a container below `root`, for the account of its pod only.
 pub(super) fn mount(plan: &Plan, container: &Value, root: &Path, words: &Words) -> Result<()> {
-    let contents = |secret: &str, key: &str| {
-        let content = plan.node.secrets.get(&(secret.to_owned(), key.to_owned()));
-        content.cloned().unwrap_or_default()
-    };
+    let contents = |secret: &str, key: &str| plan.node.secret(secret, key);
     layout::mount(&plan.release, plan.pod(), container, &contents, root)?;
     for mount in mounts(container) {
         for folder in below(root, mount).ancestors().take_while(|folder| *folder != root) {

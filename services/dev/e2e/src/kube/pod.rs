@@ -198,9 +198,7 @@ impl Plan {
         let words = Words::new(self, container, &root, self.state.address);
         make_folder(&root)?;
         mount(self, container, &root, &words).with_context(|| format!("mount the volumes of {name}"))?;
-        let secrets = |secret: &str, key: &str| {
-            self.node.secrets.get(&(secret.to_owned(), key.to_owned())).cloned().unwrap_or_default()
-        };
+        let secrets = |secret: &str, key: &str| self.node.secret(secret, key);
         let environment = layout::environment(&self.release, container, &secrets)?;
         let mut words_of = ["command", "args"]
             .into_iter()

@@ -165,6 +165,12 @@ pub(super) fn about_references() -> Vec<Case> {
         ),
         (
             "what is referred to exists",
+            "full",
+            set(WORKER, POD, "/volumes/3/secret/secretName", json!("other-tls")),
+            "no Secret other-tls",
+        ),
+        (
+            "what is referred to exists",
             "external",
             set(WORKER, CONTAINER, "/envFrom", json!([{ "secretRef": { "name": "postern-redis" } }])),
             "whole Secrets",
